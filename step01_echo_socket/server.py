@@ -1,0 +1,83 @@
+"""Step 1: a server that echoes. Every byte that a client sends comes back to it."""
+
+import argparse
+import os
+import signal
+import socket
+
+BACKLOG = 1024  # connections that may wait for accept
+BUFFER_SIZE = 64 * 1024  # bytes
+
+
+def listen(host, port):
+    """Return a socket that listens on an IP address or host name and a TCP port.
+
+    Port 0 lets the kernel choose a free port. Raises OSError if the address cannot
+    be had, and OverflowError if the port is above 65535. See listen(2), socket(7).
+    """
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)  # 1. create
+    if os.name == "posix":  # on Windows this option would let two servers share a port
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # 2. set options
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    listener.bind((host, port))  # 3. bind
+    listener.listen(BACKLOG)  # 4. listen
+    return listener
+
+
+def serve(listener):
+    """Serve one client after another, for ever."""
+    print("Listening on {}:{}".format(*listener.getsockname()), flush=True)
+    while True:
+        connection, _ = listener.accept()  # 5. accept
+        handle(connection)  # 6. read and answer
+        connection.close()  # 7. close, and accept again
+
+
+def handle(connection):
+    """Send back all that arrives on a connected socket, until the client's end of stream."""
+    client = "?"
+    try:
+        client = "{}:{}".format(*connection.getpeername())
+        log(client, "connected to {}:{}".format(*connection.getsockname()))
+        while data := connection.recv(BUFFER_SIZE):
+            connection.sendall(data)
+    except OSError as error:  # this client is lost; the next one is not
+        log(client, error)
+
+
+def log(who, event):
+    """Print one line: the PID of this process, who it is about, and what happened.
+
+    It is a single write(2), so the lines of several processes never mix.
+    """
+    line = f"[{os.getpid()}] {who} {event}\n"
+    try:
+        os.write(1, line.encode())
+    except OSError:  # nobody reads our output any more: serve on
+        pass
+
+
+def main():
+    """Read the command line, listen, and serve until Ctrl-C."""
+    parser = argparse.ArgumentParser(
+        usage=argparse.SUPPRESS,  # a mistake gets one line
+        description=__doc__,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--port", type=int, default=8000, help="port to listen on; 0: any free one")
+    arguments = parser.parse_args()
+    if os.name == "nt":  # on Windows accept does not notice Ctrl-C
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        listener = listen(arguments.host, arguments.port)
+    except (OSError, OverflowError, UnicodeError) as error:
+        parser.error(f"cannot listen on {arguments.host}:{arguments.port}: {error}")
+    try:
+        serve(listener)
+    except KeyboardInterrupt:
+        pass
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""Step 3: a web server for Python applications. It speaks HTTP to clients and WSGI to them."""
+
+import argparse
+import os
+import signal
+import socket
+
+from http_message import HTTPError, read_request, refuse
+from wsgi import load_application, make_environ, run_application
+
+BACKLOG = 1024  # connections that may wait for accept
+
+
+def listen(host, port):
+    """Return a socket that listens on an IP address or host name and a TCP port.
+
+    Port 0 lets the kernel choose a free port. Raises OSError if the address cannot
+    be had, and OverflowError if the port is above 65535. See listen(2), socket(7).
+    """
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)  # 1. create
+    if os.name == "posix":  # on Windows this option would let two servers share a port
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # 2. set options
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    listener.bind((host, port))  # 3. bind
+    listener.listen(BACKLOG)  # 4. listen
+    return listener
+
+
+def serve(listener, application):
+    """Serve one client after another, for ever."""
+    print("Listening on http://{}:{}".format(*listener.getsockname()), flush=True)
+    while True:
+        connection, _ = listener.accept()  # 5. accept
+        handle(connection, application)  # 6. read and answer
+        connection.close()  # 7. close, and accept again
+
+
+def handle(connection, application, multiprocess=False):
+    """Read one HTTP request from a connected socket, and let the application answer it."""
+    client = "?"
+    try:
+        client = "{}:{}".format(*connection.getpeername())
+        request = read_request(connection)
+        server_address, client_address = connection.getsockname(), connection.getpeername()
+        environ = make_environ(request, server_address, client_address, multiprocess)
+        status = run_application(application, environ, connection)
+        log(client, f"{request.method} {request.target} {request.version} -> {status}")
+    except HTTPError as error:  # this request gets no page
+        refuse(connection, error)
+        log(client, error)
+    except OSError as error:  # this client is lost; the next one is not
+        log(client, error)
+
+
+def log(who, event):
+    """Print one line: the PID of this process, who it is about, and what happened.
+
+    It is a single write(2), so the lines of several processes never mix.
+    """
+    line = f"[{os.getpid()}] {who} {event}\n"
+    try:
+        os.write(1, line.encode())
+    except OSError:  # nobody reads our output any more: serve on
+        pass
+
+
+def main():
+    """Read the command line, listen, and serve until Ctrl-C."""
+    parser = argparse.ArgumentParser(
+        usage=argparse.SUPPRESS,  # a mistake gets one line
+        description=__doc__,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("application", metavar="APPLICATION", nargs="?", help="module:callable")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--port", type=int, default=8000, help="port to listen on; 0: any free one")
+    arguments = parser.parse_args()
+    if os.name == "nt":  # on Windows accept does not notice Ctrl-C
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        application = load_application(arguments.application)
+    except Exception as error:
+        name = type(error).__name__
+        parser.error(f"cannot load {arguments.application}: {name}: {error}")
+    try:
+        listener = listen(arguments.host, arguments.port)
+    except (OSError, OverflowError, UnicodeError) as error:
+        parser.error(f"cannot listen on {arguments.host}:{arguments.port}: {error}")
+    try:
+        serve(listener, application)
+    except KeyboardInterrupt:
+        pass
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""Step 5: the same server. It buries its children, and stops in good order."""
+
+import argparse
+import os
+import signal
+import socket
+import sys
+import time
+
+from http_message import HTTPError, read_request, refuse
+from wsgi import load_application, make_environ, run_application
+
+BACKLOG = 1024  # connections that may wait for accept
+STOP_SECONDS = 10  # for the children to finish when the server stops
+
+
+def listen(host, port):
+    """Return a socket that listens on an IP address or host name and a TCP port.
+
+    Port 0 lets the kernel choose a free port. Raises OSError if the address cannot
+    be had, and OverflowError if the port is above 65535. See listen(2), socket(7).
+    """
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)  # 1. create
+    if os.name == "posix":  # on Windows this option would let two servers share a port
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # 2. set options
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    listener.bind((host, port))  # 3. bind
+    listener.listen(BACKLOG)  # 4. listen
+    return listener
+
+
+def serve(listener, application):
+    """Serve each client in a child process of its own, for ever. See fork(2)."""
+    if not hasattr(os, "fork"):
+        sys.exit("This server needs os.fork, which Windows lacks. It runs in WSL.")
+    print("Listening on http://{}:{}".format(*listener.getsockname()), flush=True)
+    signal.signal(signal.SIGCHLD, reap)
+    for stop_signal in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stop_signal, lambda *_: listener.close())
+    while listener.fileno() != -1:
+        try:
+            connection, _ = listener.accept()  # 5. accept
+        except OSError:
+            continue
+        try:
+            pid = os.fork()
+        except OSError as error:
+            refuse(connection, HTTPError(503, f"The server cannot fork: {error.strerror}."))
+            pid = None
+        if pid == 0:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            listener.close()
+            try:
+                handle(connection, application, multiprocess=True)  # 6. read and answer
+                sys.stdout.flush()
+            finally:
+                os._exit(0)
+        connection.close()  # 7. close, and accept again
+    log("server", "stops when its children have finished")
+    deadline = time.monotonic() + STOP_SECONDS
+    while reap() and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+
+def reap(*_):
+    """Collect every child that has ended, and say whether others are at work. See waitpid(2)."""
+    try:
+        while True:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                return True
+            log(f"child {pid}", f"ended with {os.waitstatus_to_exitcode(status)}")
+    except ChildProcessError:
+        return False
+
+
+def handle(connection, application, multiprocess=False):
+    """Read one HTTP request from a connected socket, and let the application answer it."""
+    client = "?"
+    try:
+        client = "{}:{}".format(*connection.getpeername())
+        request = read_request(connection)
+        server_address, client_address = connection.getsockname(), connection.getpeername()
+        environ = make_environ(request, server_address, client_address, multiprocess)
+        status = run_application(application, environ, connection)
+        log(client, f"{request.method} {request.target} {request.version} -> {status}")
+    except HTTPError as error:  # this request gets no page
+        refuse(connection, error)
+        log(client, error)
+    except OSError as error:  # this client is lost; the next one is not
+        log(client, error)
+
+
+def log(who, event):
+    """Print one line: the PID of this process, who it is about, and what happened.
+
+    It is a single write(2), so the lines of several processes never mix.
+    """
+    line = f"[{os.getpid()}] {who} {event}\n"
+    try:
+        os.write(1, line.encode())
+    except OSError:  # nobody reads our output any more: serve on
+        pass
+
+
+def main():
+    """Read the command line, listen, and serve until Ctrl-C."""
+    parser = argparse.ArgumentParser(
+        usage=argparse.SUPPRESS,  # a mistake gets one line
+        description=__doc__,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("application", metavar="APPLICATION", nargs="?", help="module:callable")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--port", type=int, default=8000, help="port to listen on; 0: any free one")
+    arguments = parser.parse_args()
+    if os.name == "nt":  # on Windows accept does not notice Ctrl-C
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        application = load_application(arguments.application)
+    except Exception as error:
+        name = type(error).__name__
+        parser.error(f"cannot load {arguments.application}: {name}: {error}")
+    try:
+        listener = listen(arguments.host, arguments.port)
+    except (OSError, OverflowError, UnicodeError) as error:
+        parser.error(f"cannot listen on {arguments.host}:{arguments.port}: {error}")
+    try:
+        serve(listener, application)
+    except KeyboardInterrupt:
+        pass
+
+
+if __name__ == "__main__":
+    main()
