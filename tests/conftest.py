@@ -1,0 +1,51 @@
+"""Fixtures for all tests, and the option --server: test a server of your own."""
+
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+from harness import ROOT, Server
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--server",
+        metavar="COMMAND",
+        help="the server to test: a Python file, such as mine/server.py, or a command. "
+        "It must take --port, and print the line 'Listening on ...' (default: the step's own)",
+    )
+
+
+@pytest.fixture(scope="module")
+def command(request):
+    """The command, a list, that starts the server under test: --server, or the step's own."""
+    given = request.config.getoption("--server")
+    if given is None:
+        return [sys.executable, str(ROOT / request.module.STEP / "server.py")]
+    words = shlex.split(given)
+    words = [str(Path(word).resolve()) if Path(word).exists() else word for word in words]
+    return [sys.executable, *words] if words[0].endswith(".py") else words
+
+
+@pytest.fixture(scope="module")
+def server(command):
+    """A running server that the tests of one file share."""
+    with Server([*command, "--port", "0"]) as server:
+        yield server
+        assert server.is_running(), f"The server ended during the tests:\n{server.report()}"
+
+
+@pytest.fixture
+def start(command):
+    """A function that starts another server, for one test: start("apps:hello")."""
+    servers = []
+
+    def start_server(*arguments, port=0, **options):
+        server = Server([*command, *arguments, "--port", str(port)], **options)
+        servers.append(server)
+        return server
+
+    yield start_server
+    for server in servers:
+        server.kill()

@@ -1,0 +1,258 @@
+"""What the tests share: a server as a process of its own, and a client of raw bytes.
+
+The tests know a server only from outside: its command line, its output, and its answers.
+"""
+
+import contextlib
+import functools
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parent.parent
+TESTS = Path(__file__).parent
+STEPS = [
+    "step01_echo_socket",
+    "step02_http_server",
+    "step03_wsgi",
+    "step04_fork",
+    "step05_zombies",
+]
+PATIENCE = 10  # seconds until a test gives up waiting for what should come at once
+
+
+class Server:
+    """A running server: its process, its address, and the lines that it printed so far."""
+
+    def __init__(self, command, cwd=TESTS, environment=None, first_line=True):
+        """Start a command, a list of strings, and wait for its first line."""
+        env = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
+        self.command = command
+        self.lines = {"stdout": [], "stderr": []}
+        self.changed = threading.Condition()
+        self.process = subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=env | (environment or {}),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            start_new_session=os.name == "posix",
+        )
+        tell_watcher("+", self.process.pid)
+        self.threads = [
+            threading.Thread(target=self._collect, args=(name,), daemon=True)
+            for name in ("stdout", "stderr")
+        ]
+        for thread in self.threads:
+            thread.start()
+        if first_line:
+            self._read_address()
+
+    def _collect(self, name):
+        with getattr(self.process, name) as stream:
+            for line in stream:
+                with self.changed:
+                    self.lines[name].append(line.rstrip("\n"))
+                    self.changed.notify_all()
+        with self.changed:
+            self.lines[name].append(None)  # end of file
+            self.changed.notify_all()
+
+    def _read_address(self):
+        try:
+            line = self.wait_for_line("")
+            listening = re.fullmatch(r"Listening on (?:http://)?([\d.]+):(\d+)", line)
+            assert listening, (
+                f"The first line that the server printed is {line!r}. It must be "
+                "'Listening on ' and the address, such as http://127.0.0.1:8000."
+            )
+            self.address = listening[1], int(listening[2])
+        except BaseException:
+            self.kill()
+            raise
+
+    @property
+    def port(self):
+        return self.address[1]
+
+    @property
+    def url(self):
+        return f"http://{self.address[0]}:{self.port}"
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def output(self, name="stdout"):
+        """Return the lines printed so far on stdout, or on stderr."""
+        with self.changed:
+            return [line for line in self.lines[name] if line is not None]
+
+    def wait_for_line(self, pattern, name="stdout", count=1):
+        """Wait until lines match a pattern, count of them, and return the last of these."""
+        found = []
+
+        def ready():
+            lines = self.lines[name]
+            found[:] = [line for line in lines if line is not None and re.search(pattern, line)]
+            return len(found) >= count or None in lines
+
+        with self.changed:
+            self.changed.wait_for(ready, PATIENCE)
+        assert len(found) >= count, (
+            f"The server printed no line with {pattern!r} on {name} ({len(found)} of {count}). "
+            f"It printed:\n{self.report()}"
+        )
+        return found[count - 1]
+
+    def report(self):
+        """Return all that the server printed, for the message of a failed test."""
+        return "\n".join([*self.output("stdout"), *self.output("stderr")]) or "(nothing)"
+
+    def is_running(self):
+        return self.process.poll() is None
+
+    def send_signal(self, number):
+        self.process.send_signal(number)
+
+    def wait(self, seconds=PATIENCE):
+        """Wait until the server has ended by itself; return its exit status."""
+        try:
+            status = self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(
+                f"The server is still running after {seconds} seconds. It printed:\n{self.report()}"
+            ) from None
+        for thread in self.threads:
+            thread.join(1)
+        return status
+
+    def kill(self):
+        """End the server and all its children."""
+        if os.name == "posix":
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+        else:
+            self.process.kill()
+        self.process.wait(PATIENCE)
+        tell_watcher("-", self.process.pid)
+        for thread in self.threads:
+            thread.join(1)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.kill()
+
+
+@functools.cache
+def watcher():
+    """Return the watcher's process, started at the first call. See watcher.py."""
+    return subprocess.Popen(
+        [sys.executable, TESTS / "watcher.py"],
+        stdin=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def tell_watcher(sign, group):
+    """Note in the watcher that a process group began ("+") or ended ("-")."""
+    if os.name == "posix":
+        watcher().stdin.write(f"{sign}{group}\n")
+        watcher().stdin.flush()
+
+
+class Reply(NamedTuple):
+    """An HTTP response, taken apart."""
+
+    status: int
+    reason: str
+    headers: list[tuple[str, str]]
+    body: bytes
+
+    def header(self, name):
+        """Return the value of the first header of that name, or None."""
+        found = [value for key, value in self.headers if key.lower() == name.lower()]
+        return found[0] if found else None
+
+
+def connect(server, timeout=PATIENCE):
+    """Return a socket connected to a server. Each wait on it ends after timeout seconds."""
+    return socket.create_connection(server.address, timeout)
+
+
+def receive_all(connection):
+    """Return all bytes until the end of the stream.
+
+    Fails with a hint if the stream does not end, and returns what came before a reset.
+    """
+    data = bytearray()
+    try:
+        while piece := connection.recv(65536):
+            data += piece
+    except ConnectionResetError:
+        if not data:
+            raise
+    except TimeoutError:
+        raise AssertionError(
+            f"The connection did not end: {bytes(data[:200])!r} came, then nothing more. "
+            "Is every copy of the connection closed after the answer?"
+        ) from None
+    return bytes(data)
+
+
+def exchange(server, data, timeout=PATIENCE):
+    """Connect, send bytes, and return all bytes that come back until the end of the stream."""
+    with connect(server, timeout) as connection:
+        with contextlib.suppress(ConnectionError):  # the server may answer before it has read all
+            connection.sendall(data)
+        return receive_all(connection)
+
+
+def parse_reply(data):
+    """Take the bytes of an HTTP response apart. Fails with a hint if they are none."""
+    head, empty_line, body = data.partition(b"\r\n\r\n")
+    status_line, *header_lines = head.decode("latin-1").split("\r\n")
+    match = re.fullmatch(r"HTTP/1\.[01] (\d{3}) ?(.*)", status_line)
+    assert match, f"No HTTP status line came back, but {data[:200]!r}"
+    assert empty_line, f"No empty line ends the headers of the response: {data[:200]!r}"
+    headers = [tuple(line.split(": ", 1)) for line in header_lines]
+    return Reply(int(match[1]), match[2], headers, body)
+
+
+def ask(server, request, timeout=PATIENCE):
+    """Send the bytes of a request, and return the Reply."""
+    return parse_reply(exchange(server, request, timeout))
+
+
+def get(server, target="/", method="GET", headers=(), timeout=PATIENCE):
+    """Send a request without body, and return the Reply."""
+    lines = [f"{method} {target} HTTP/1.1", "Host: test", *headers, "", ""]
+    return ask(server, "\r\n".join(lines).encode("latin-1"), timeout)
+
+
+def post(server, target, body, headers=(), timeout=PATIENCE):
+    """Send a request with a body of bytes, and return the Reply."""
+    lines = [f"POST {target} HTTP/1.1", "Host: test", f"Content-Length: {len(body)}", *headers]
+    return ask(server, "\r\n".join([*lines, "", ""]).encode("latin-1") + body, timeout)
+
+
+def wait_until(condition, hint, seconds=PATIENCE):
+    """Wait until condition() is true, and return its value; after seconds, fail with the hint."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, hint() if callable(hint) else hint
+        time.sleep(0.01)
+    return value
