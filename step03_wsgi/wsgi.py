@@ -175,7 +175,7 @@ def run_application(application, environ, connection):
     except Disconnected:
         raise
     except (Exception, SystemExit):
-        traceback.print_exc(file=environ["wsgi.errors"])
+        traceback.print_exc()
         if not response.headers_sent:
             headers = [("Content-Type", "text/plain")]
             response.start_response("500 Internal Server Error", headers, sys.exc_info())

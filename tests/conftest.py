@@ -17,6 +17,13 @@ def pytest_addoption(parser):
     )
 
 
+def pytest_collection_modifyitems(items):
+    """Put the reason of each "new" marker into the report, for the checks of the ladder."""
+    for item in items:
+        if marker := item.get_closest_marker("new"):
+            item.user_properties.append(("new", marker.args[0]))
+
+
 @pytest.fixture(scope="module")
 def command(request):
     """The command, a list, that starts the server under test: --server, or the step's own."""

@@ -1,0 +1,57 @@
+# Every command of the course. "make help" lists them; README.md gives the plain commands behind.
+
+PYTHON ?= python3
+VENV ?= .venv
+SERVER ?=
+BEFORE_02 := step01_echo_socket
+BEFORE_03 := step02_http_server
+BEFORE_04 := step03_wsgi
+BEFORE_05 := step04_fork
+PYTEST = $(VENV)/bin/python -m pytest $(if $(SERVER),--server '$(SERVER)')
+
+.PHONY: help test lab diff lint format prose clean
+
+help: ## list these commands
+	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
+
+test: $(VENV)/tests-installed ## run all tests; STEP=04 for one step, SERVER=mine/server.py for your own
+	$(PYTEST) $(if $(STEP),$(call one,$(wildcard tests/test_step$(STEP)_*.py)))
+
+lab: $(VENV)/lab-installed ## open the notebooks in JupyterLab
+	$(VENV)/bin/jupyter lab --notebook-dir=notebooks
+
+diff: ## show what a step changes: STEP=04 compares step 3 and step 4
+	@diff -ru -x __pycache__ -x README.md $(call one,$(BEFORE_$(STEP))) $(wildcard step$(STEP)_*) || test $$? -eq 1
+
+lint: $(VENV)/tests-installed ## check the style of all Python files
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+
+format: $(VENV)/tests-installed ## lay all Python files out in the common style
+	$(VENV)/bin/ruff format
+
+prose: $(VENV)/tests-installed ## write the diffs and mistakes that the READMEs quote
+	$(VENV)/bin/python tests/prose.py
+
+clean: ## remove the virtual environment
+	rm -rf $(VENV)
+
+one = $(or $(1),$(error There is no such step: write STEP=04, for example))
+
+$(VENV)/tests-installed: requirements.txt
+	$(call install,requirements.txt)
+	touch $@
+
+$(VENV)/lab-installed: $(VENV)/tests-installed notebooks/requirements.txt
+	$(call install,notebooks/requirements.txt)
+	touch $@
+
+define install
+	if command -v uv >/dev/null; then \
+		test -d $(VENV) || uv venv --quiet --python $(PYTHON) $(VENV); \
+		uv pip install --quiet --python $(VENV)/bin/python -r $(1); \
+	else \
+		test -d $(VENV) || $(PYTHON) -m venv $(VENV); \
+		$(VENV)/bin/python -m pip install --quiet -r $(1); \
+	fi
+endef

@@ -1,0 +1,73 @@
+"""Facts about the course that several of its checks use."""
+
+import ast
+import difflib
+import tomllib
+from typing import NamedTuple
+
+from harness import ROOT, STEPS, TESTS
+
+
+class Mistake(NamedTuple):
+    """A named mistake: in a file of a step, right becomes wrong. Then a test fails."""
+
+    step: str
+    name: str
+    file: str
+    right: str
+    wrong: str
+    test: str
+    symptom: str
+    sees: str
+
+    def apply(self, text):
+        """Return the text of the file with the mistake made."""
+        assert text.count(self.right) == 1, (
+            f"{self.step}: the mistake {self.name!r} fits {text.count(self.right)} places "
+            f"of {self.file}. It must fit one."
+        )
+        return text.replace(self.right, self.wrong)
+
+
+def read_mistakes():
+    """Return all named mistakes, from tests/mistakes/."""
+    mistakes = []
+    for step in STEPS:
+        table = tomllib.loads((TESTS / "mistakes" / f"{step[:6]}.toml").read_text("utf-8"))
+        mistakes += [Mistake(step, **row) for row in table["mistake"]]
+    return mistakes
+
+
+def test_file(step):
+    """Return the path of a step's test file."""
+    return TESTS / f"test_{step}.py"
+
+
+def unified_diff(old, new, old_name="", new_name=""):
+    """Return the unified diff of two texts, without the trailing line break."""
+    lines = difflib.unified_diff(
+        old.splitlines(), new.splitlines(), old_name, new_name, lineterm="", n=2
+    )
+    return "\n".join(lines)
+
+
+def code_lines(path):
+    """Return the lines of a Python file that are code: no comments, docstrings or blank lines."""
+    text = path.read_text("utf-8")
+    docstrings = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) and ast.get_docstring(
+            node
+        ):
+            docstrings.update(range(node.body[0].lineno, node.body[0].end_lineno + 1))
+    return [
+        line
+        for number, line in enumerate(text.splitlines(), 1)
+        if number not in docstrings and line.strip() and not line.strip().startswith("#")
+    ]
+
+
+def changed_lines(old_step, new_step):
+    """Return how many lines of code in server.py a step adds or changes."""
+    old, new = (code_lines(ROOT / step / "server.py") for step in (old_step, new_step))
+    return sum(line.startswith("+ ") for line in difflib.ndiff(old, new))

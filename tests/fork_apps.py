@@ -1,0 +1,130 @@
+"""A WSGI application for the tests of steps 4 and 5: it shows the process, and ends it."""
+
+import atexit
+import errno
+import os
+import resource
+import signal
+import subprocess
+import sys
+import urllib.parse
+
+counter = 0
+
+if "NOTE_AT_EXIT" in os.environ:  # a file: a line is added by each process that runs its handlers
+
+    @atexit.register
+    def note_at_exit():
+        with open(os.environ["NOTE_AT_EXIT"], "a") as file:
+            file.write(f"{os.getpid()}\n")
+
+
+if "PRINT_AT_IMPORT" in os.environ:  # text that stays in a buffer, since no line ends
+    sys.stdout.write(os.environ["PRINT_AT_IMPORT"])
+    sys.stderr.write(os.environ["PRINT_AT_IMPORT"])
+
+if "FORK_FAILS_WHILE" in os.environ:  # a file: fork fails as long as it exists
+    real_fork = os.fork
+
+    def fork():
+        if os.path.exists(os.environ["FORK_FAILS_WHILE"]):
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        return real_fork()
+
+    os.fork = fork
+
+
+def application(environ, start_response):
+    """Answer with the page that the path names; its argument is the query."""
+    page = PAGES[environ["PATH_INFO"]]
+    argument = urllib.parse.unquote(environ["QUERY_STRING"])
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return page(environ, argument)
+
+
+def show_process(environ, argument):
+    """Show the PID of this process and of its parent."""
+    return [f"{os.getpid()} {os.getppid()}".encode()]
+
+
+def count(environ, argument):
+    """Add one to a variable of this module, and show it."""
+    global counter
+    counter += 1
+    return [str(counter).encode()]
+
+
+def show_multiprocess(environ, argument):
+    """Show what the server says of other processes."""
+    return [repr(environ["wsgi.multiprocess"]).encode()]
+
+
+def big(environ, argument):
+    """Send more than the kernel's buffers hold."""
+    return [b"x" * 1_000_000] * 32
+
+
+def wait_at_gate(environ, gate):
+    """Send the PID, then wait until the named pipe is closed at its other end, then send the rest.
+
+    See Gate in the tests.
+    """
+    with open(gate, "rb") as pipe:
+        yield f"{os.getpid()}\n".encode()
+        pipe.read()
+    yield b"the rest"
+
+
+def print_text(environ, text):
+    """Print a text, and no line end: it stays in a buffer of this process."""
+    sys.stdout.write(text)
+    return [b"printed"]
+
+
+def print_error(environ, text):
+    """Write a text to wsgi.errors, and no line end: it stays in a buffer of this process."""
+    environ["wsgi.errors"].write(text)
+    return [b"printed"]
+
+
+def end(environ, way):
+    """Send the PID. Then end in one of several ways."""
+    yield str(os.getpid()).encode()
+    if way == "raise":
+        raise RuntimeError("the application failed")
+    elif way == "KeyboardInterrupt":
+        raise KeyboardInterrupt
+    elif way == "close":
+        sys.stdout.close()
+        sys.stderr.close()
+        os.close(1)
+        os.close(2)
+    elif way == "sys.exit":
+        sys.exit(5)
+    elif way == "_exit":
+        os._exit(3)
+    elif way == "abort":
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # leave no core file behind
+        os.abort()
+    elif way == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    else:
+        assert way == "return"
+
+
+def run_program(environ, argument):
+    """Run a program that ends with status 3, and show the status that subprocess reports."""
+    return [str(subprocess.run(["sh", "-c", "exit 3"]).returncode).encode()]
+
+
+PAGES = {
+    "/process": show_process,
+    "/count": count,
+    "/multiprocess": show_multiprocess,
+    "/big": big,
+    "/gate": wait_at_gate,
+    "/print": print_text,
+    "/print-error": print_error,
+    "/end": end,
+    "/program": run_program,
+}

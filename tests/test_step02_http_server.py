@@ -1,0 +1,746 @@
+"""Step 2: a web server. It reads HTTP requests, and answers each with a response."""
+
+import contextlib
+import email.utils
+import os
+import re
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import threading
+import time
+
+import psutil
+import pytest
+import requests
+from harness import PATIENCE, connect, parse_reply, receive_all
+
+STEP = "step02_http_server"
+MIB = 1024 * 1024
+QUIET = 0.3  # seconds without an answer that show that a client waits
+
+# Step 1's server sends a request back as it is: no test of this file passes there.
+pytestmark = pytest.mark.new("No HTTP status line came back")
+
+
+def read_reply(connection, hint=""):
+    """Read a response to its end, and return the Reply. Fails at once if it is no HTTP."""
+    start = b""
+    try:
+        while len(start) < len(b"HTTP/1.1 "):
+            piece = connection.recv(len(b"HTTP/1.1 ") - len(start))
+            if not piece:
+                break
+            start += piece
+    except TimeoutError:
+        raise AssertionError(f"No answer came, and the connection stays open. {hint}") from None
+    except ConnectionResetError:
+        raise AssertionError(f"The connection was reset before an answer came. {hint}") from None
+    assert start, f"The connection was closed without an answer. {hint}"
+    assert re.fullmatch(rb"HTTP/1\.[01] ", start), (
+        f"No HTTP status line came back, but {start!r}. A response begins with 'HTTP/1.1 ' and a "
+        f"status such as '200 OK'. {hint}"
+    )
+    return parse_reply(start + receive_all(connection))
+
+
+def ask(server, *pieces, hint="", timeout=5):
+    """Send the pieces of a request, and return the Reply."""
+    try:
+        connection = connect(server, timeout)
+    except ConnectionRefusedError:
+        raise AssertionError(
+            f"The server has gone. {hint} It printed:\n{server.report()}"
+        ) from None
+    with connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with contextlib.suppress(OSError):  # the server may answer before it has read all
+            for piece in pieces:
+                connection.sendall(piece)
+        return read_reply(connection, hint)
+
+
+def get(server, target="/", method="GET", headers=(), **options):
+    lines = [f"{method} {target} HTTP/1.1", "Host: test", *headers, "", ""]
+    return ask(server, "\r\n".join(lines).encode("latin-1"), **options)
+
+
+def assert_alive(server, after):
+    reply = get(server, hint=f"That was after {after}.")
+    assert reply.status == 200, (
+        f"After {after} the next client got {reply.status} {reply.reason}. One client's trouble "
+        f"must not reach the next one.\n{server.report()[-1000:]}"
+    )
+
+
+def upload(connection, pieces):
+    """Send pieces of bytes from a thread, as far as the server takes them; return the thread."""
+
+    def send():
+        with contextlib.suppress(OSError):
+            for piece in pieces:
+                connection.sendall(piece)
+
+    thread = threading.Thread(target=send, daemon=True)
+    thread.start()
+    return thread
+
+
+def reset(connection):
+    """Close a connection by a reset: the client vanishes in the middle."""
+    linger = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)  # on, 0 seconds
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    connection.close()
+
+
+# Pages.
+
+
+def test_the_home_page_is_html(server):
+    reply = get(server)
+    assert reply.status == 200, f"GET / got {reply.status} {reply.reason}, not 200 OK."
+    assert (reply.header("Content-Type") or "").startswith("text/html"), (
+        f"Content-Type is {reply.header('Content-Type')!r}. A browser needs text/html, or it shows "
+        "the page's source."
+    )
+    assert b"<h1>" in reply.body, f"The page is no HTML page: {reply.body[:100]!r}"
+
+
+@pytest.mark.only_here
+def test_a_page_shows_the_request_as_the_server_saw_it(server):
+    with connect(server) as connection:
+        client = "{}:{}".format(*connection.getsockname())
+        connection.sendall(
+            b"GET /request?a=%20b HTTP/1.1\r\nHost: here\r\nX-Colour:  blue \r\nx-colour: red\r\n\r\n"
+        )
+        page = read_reply(connection).body.decode()
+    expected = ["GET /request?a=%20b HTTP/1.1", "Host: here", "X-Colour: blue", "x-colour: red"]
+    assert page.splitlines()[:4] == expected, (
+        f"The page must show the request line and all headers, in order. It shows:\n{page}"
+    )
+    assert client in page, f"The page does not name the client's address, {client}:\n{page}"
+
+
+@pytest.mark.only_here
+def test_content_length_counts_bytes_and_not_characters(server):
+    reply = get(server, "/request", headers=["X-Name: Jos\xe9"])
+    assert reply.header("Content-Length") == str(len(reply.body)), (
+        f"Content-Length is {reply.header('Content-Length')}, the body has {len(reply.body)} "
+        "bytes. In UTF-8 the character é takes two bytes: count after encode()."
+    )
+
+
+def test_an_unknown_page_gets_404(server):
+    reply = get(server, "/no/such/page")
+    assert reply.status == 404, f"GET /no/such/page got {reply.status} {reply.reason}, not 404."
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "BREW"])
+def test_another_method_gets_405_and_hears_which_are_allowed(server, method):
+    reply = get(server, "/", method)
+    assert reply.status == 405, f"{method} / got {reply.status} {reply.reason}, not 405."
+    allowed = {name.strip() for name in (reply.header("Allow") or "").split(",")}
+    assert {"GET", "HEAD"} <= allowed, (
+        f"Allow is {reply.header('Allow')!r}. A 405 response names the methods that work: "
+        "RFC 9110, section 15.5.6."
+    )
+
+
+def test_head_gets_the_headers_of_get_and_no_body(server):
+    full, head = get(server), get(server, method="HEAD")
+    assert head.status == 200, f"HEAD / got {head.status} {head.reason}, not 200 OK."
+    assert head.body == b"", (
+        f"The answer to HEAD has a body: {head.body[:50]!r}. A client does not expect one, and "
+        "takes it for the next response."
+    )
+    assert head.header("Content-Type") == full.header("Content-Type"), (
+        "HEAD and GET gave two Content-Types. HEAD gets the headers that GET would get."
+    )
+
+
+@pytest.mark.only_here
+def test_head_says_how_long_the_body_would_be(server):
+    length = get(server, method="HEAD").header("Content-Length")
+    assert length == get(server).header("Content-Length"), (
+        f"For HEAD Content-Length is {length}. It gets the headers of GET, this one, too."
+    )
+
+
+def test_two_clients_one_after_the_other(server):
+    for _ in range(2):
+        assert get(server).status == 200, "A client was not served. Is there a loop round accept?"
+
+
+# The bytes of a response.
+
+
+def test_each_line_of_the_head_ends_with_cr_lf(server):
+    with connect(server) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")
+        start = connection.recv(9)
+        assert start == b"HTTP/1.1 ", f"No HTTP status line came back, but {start!r}."
+        data = receive_all(connection)
+    head, empty_line, _ = data.partition(b"\r\n\r\n")
+    assert empty_line, (
+        f"No CR LF CR LF ends the head: {data[:100]!r}. In HTTP a line ends with \\r\\n."
+    )
+    assert b"\n" not in head.replace(b"\r\n", b""), f"A line of the head ends with LF alone: {head}"
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET / HTTP/1.0\r\n\r\n",
+        b"GET /missing HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"nonsense\r\n\r\n",
+        b"GET / HTTP/2.0\r\n\r\n",
+    ],
+    ids=["page", "HEAD", "HTTP 1.0", "404", "405", "400", "505"],
+)
+def test_each_response_has_a_date_and_says_where_it_ends(server, request_bytes):
+    before = int(time.time())
+    reply = ask(server, request_bytes)
+    date = reply.header("Date")
+    assert date and date.endswith(" GMT"), f"Date is {date!r}: no time as HTTP writes it."
+    seconds = email.utils.parsedate_to_datetime(date).timestamp()
+    assert before - 1 <= seconds <= time.time() + 1, f"Date is {date!r}: that is not now."
+    assert (reply.header("Connection") or "").lower() == "close", (
+        f"Connection is {reply.header('Connection')!r}. This server closes after each response; "
+        "it tells the client so with Connection: close."
+    )
+    length = reply.header("Content-Length")
+    assert length is None or request_bytes[:4] == b"HEAD" or int(length) == len(reply.body), (
+        f"Content-Length is {length}, and {len(reply.body)} bytes of body came. A client that "
+        "trusts it waits for the rest, or loses some."
+    )
+
+
+# Framing: where does a request end?
+
+REQUEST = b"GET /missing?q=1 HTTP/1.1\r\nHost: test\r\nUser-Agent: scissors\r\n\r\n"
+
+
+def test_a_request_cut_anywhere_gets_the_same_answer(server):
+    for position in range(1, len(REQUEST)):
+        with connect(server) as connection:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection.sendall(REQUEST[:position])
+            time.sleep(0.001)  # the server passes without it, too; with it, two recvs are likely
+            with contextlib.suppress(ConnectionError):
+                connection.sendall(REQUEST[position:])
+            reply = read_reply(connection)
+        assert reply.status == 404, (
+            f"Cut after {REQUEST[:position][-20:]!r}, the request got {reply.status} "
+            f"{reply.reason} {reply.body!r}. A request may arrive in several recvs: read on until "
+            "the empty line."
+        )
+
+
+def test_a_request_may_come_byte_by_byte(server):
+    reply = ask(server, *(bytes([byte]) for byte in REQUEST))
+    assert reply.status == 404, (
+        f"Sent byte by byte, the request got {reply.status} {reply.reason}. Read on until the "
+        "empty line, however the bytes are cut."
+    )
+
+
+def test_a_body_may_arrive_long_after_its_head(server):
+    with connect(server, 5) as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345")
+        connection.settimeout(QUIET)
+        try:
+            early = connection.recv(9)
+            assert early.startswith(b"HTTP"), f"No HTTP status line came back, but {early!r}."
+            pytest.fail("The answer came before the body was complete. Content-Length says 10.")
+        except TimeoutError:
+            pass  # the server waits for the rest, as it should
+        connection.settimeout(5)
+        connection.sendall(b"67890")
+        assert read_reply(connection).status == 405, "POST / must get 405 after its body."
+
+
+GOOD_REQUESTS = {
+    "HTTP/1.0 without Host": (b"GET / HTTP/1.0\r\n\r\n", 200),
+    "HTTP/1.2": (b"GET / HTTP/1.2\r\nHost: x\r\n\r\n", 200),
+    "leading empty line": (b"\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n", 200),
+    "absolute form": (b"GET http://test/ HTTP/1.1\r\nHost: test\r\n\r\n", 200),
+    "absolute form, other Host": (b"GET http://test:80/ HTTP/1.1\r\nHost: x\r\n\r\n", 200),
+    "absolute form, no path": (b"GET http://test HTTP/1.1\r\nHost: test\r\n\r\n", 200),
+    "absolute form, upper case": (b"GET HTTP://TEST/ HTTP/1.1\r\nHost: test\r\n\r\n", 200),
+    "absolute form, unknown page": (b"GET http://test/no HTTP/1.1\r\nHost: test\r\n\r\n", 404),
+    "query": (b"GET /?a=b&c=/?/ HTTP/1.1\r\nHost: x\r\n\r\n", 200),
+    "empty Host": (b"GET / HTTP/1.1\r\nHost:\r\n\r\n", 200),
+    "Host with port": (b"GET / HTTP/1.1\r\nHost: 127.0.0.1:8000\r\n\r\n", 200),
+    "Host with IPv6": (b"GET / HTTP/1.1\r\nHost: [::1]:8000\r\n\r\n", 200),
+    "lower case names": (b"GET / HTTP/1.1\r\nhost: x\r\n\r\n", 200),
+    "no space after the colon": (b"GET / HTTP/1.1\r\nHost:x\r\n\r\n", 200),
+    "tab after the colon": (b"GET / HTTP/1.1\r\nHost:\tx\t\r\n\r\n", 200),
+    "empty header": (b"GET / HTTP/1.1\r\nHost: x\r\nX-Nothing:\r\n\r\n", 200),
+    "bytes above 127": (b"GET / HTTP/1.1\r\nHost: x\r\nX-Name: Jos\xc3\xa9 \xff\r\n\r\n", 200),
+    "GET with a body": (b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc", 200),
+    "Content-Length 0": (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", 405),
+    "Content-Length": (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc", 405),
+    "Content-Length with zeros": (
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0003\r\n\r\nabc",
+        405,
+    ),
+    "Content-Length twice, the same": (
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabc",
+        405,
+    ),
+    "Content-Length as a list of the same": (
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3, 3\r\n\r\nabc",
+        405,
+    ),
+    "chunked": (
+        b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"3\r\nabc\r\n0000A\r\n0123456789\r\n0\r\n\r\n",
+        405,
+    ),
+    "chunked, upper case": (
+        b"POST / HTTP/1.1\r\nHost: x\r\nTRANSFER-ENCODING: Chunked\r\n\r\n0\r\n\r\n",
+        405,
+    ),
+    "chunked with extensions": (
+        b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b'3;name=value\r\nabc\r\n3 ; a="b"\r\ndef\r\n0;last\r\n\r\n',
+        405,
+    ),
+    "chunked with trailers": (
+        b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"3\r\nabc\r\n0\r\nX-Sum: 1\r\nX-More: 2\r\n\r\n",
+        405,
+    ),
+    "target of 8 KiB": (b"GET /?" + b"a" * (8 * 1024 - 2) + b" HTTP/1.1\r\nHost: x\r\n\r\n", 200),
+    "100 headers": (b"GET / HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * 99 + b"\r\n", 200),
+    "head of 60 KiB": (b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"b" * 60 * 1024 + b"\r\n\r\n", 200),
+}
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status"), GOOD_REQUESTS.values(), ids=GOOD_REQUESTS.keys()
+)
+def test_a_request_that_the_rfc_allows_is_served(server, request_bytes, status):
+    reply = ask(server, request_bytes)
+    assert reply.status == status, (
+        f"{request_bytes[:100]!r} is a good request, and got {reply.status} {reply.reason}, not "
+        f"{status}: {reply.body!r}"
+    )
+
+
+def test_options_for_the_whole_server_is_no_malformed_request(server):
+    reply = ask(server, b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert reply.status in (200, 204, 404, 405), (
+        f"OPTIONS * got {reply.status} {reply.reason}. The target * is right for OPTIONS: "
+        "RFC 9112, section 3.2.4."
+    )
+
+
+# What the server can't serve.
+
+
+def line(request_line):
+    """Return a request with that request line."""
+    return request_line + b"\r\nHost: x\r\n\r\n"
+
+
+def headers(*lines):
+    """Return a request with a Host header and those header lines."""
+    return b"\r\n".join([b"POST / HTTP/1.1", b"Host: x", *lines, b"", b""])
+
+
+def chunks(data):
+    """Return a request with that body, said to be chunked."""
+    return headers(b"Transfer-Encoding: chunked") + data
+
+
+MALFORMED = {
+    "no version": (line(b"GET /"), 400),
+    "method alone": (line(b"GET"), 400),
+    "two spaces": (line(b"GET  / HTTP/1.1"), 400),
+    "space at the start": (line(b" GET / HTTP/1.1"), 400),
+    "space at the end": (line(b"GET / HTTP/1.1 "), 400),
+    "space in the target": (line(b"GET /a b HTTP/1.1"), 400),
+    "tab for a space": (line(b"GET\t/\tHTTP/1.1"), 400),
+    "method that is no token": (line(b"G@T / HTTP/1.1"), 400),
+    "no method": (line(b" / HTTP/1.1"), 400),
+    "target without slash": (line(b"GET page HTTP/1.1"), 400),
+    "star for GET": (line(b"GET * HTTP/1.1"), 400),
+    "target for CONNECT": (line(b"CONNECT test:80 HTTP/1.1"), 400),
+    "other scheme": (line(b"GET ftp://test/ HTTP/1.1"), 400),
+    "bytes above 127 in the target": (line("GET /é HTTP/1.1".encode()), 400),
+    "lower case version": (line(b"GET / http/1.1"), 400),
+    "version of two digits": (line(b"GET / HTTP/1.10"), 400),
+    "version without dot": (line(b"GET / HTTP/11"), 400),
+    "a TLS hello": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400),
+    "two empty lines first": (b"\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+    "LF ends the request line": (b"GET / HTTP/1.1\nHost: x\r\n\r\n", 400),
+    "LF ends a header": (b"GET / HTTP/1.1\r\nHost: x\nA: b\r\n\r\n", 400),
+    "LF for the empty line": (b"GET / HTTP/1.1\r\nHost: x\r\n\n", 400),
+    "bare CR": (headers(b"A: b\rc"), 400),
+    "CR CR LF": (headers(b"A: b\r"), 400),
+    "NUL in a value": (headers(b"A: b\x00c"), 400),
+    "NUL in the target": (line(b"GET /\x00 HTTP/1.1"), 400),
+    "control character": (headers(b"A: \x1b[31m"), 400),
+    "DEL": (headers(b"A: \x7f"), 400),
+    "header without colon": (headers(b"Nonsense"), 400),
+    "header without name": (headers(b": value"), 400),
+    "space before the colon": (headers(b"A : b"), 400),
+    "tab before the colon": (headers(b"A\t: b"), 400),
+    "name that is no token": (headers(b"A(b): c"), 400),
+    "name above 127": (headers("Käse: b".encode()), 400),
+    "folded line": (headers(b"A: b", b" c"), 400),
+    "folded by a tab": (headers(b"A: b", b"\tc"), 400),
+    "folded first line": (b"GET / HTTP/1.1\r\n Host: x\r\n\r\n", 400),
+    "no Host": (b"GET / HTTP/1.1\r\n\r\n", 400),
+    "no Host, absolute form": (b"GET http://test/ HTTP/1.1\r\n\r\n", 400),
+    "two Hosts": (headers(b"Host: y"), 400),
+    "two Hosts, the same": (headers(b"host: x"), 400),
+    "two Hosts in HTTP/1.0": (b"GET / HTTP/1.0\r\nHost: x\r\nHost: y\r\n\r\n", 400),
+    "Host with a path": (b"GET / HTTP/1.1\r\nHost: x/y\r\n\r\n", 400),
+    "Host with a user": (b"GET / HTTP/1.1\r\nHost: me@x\r\n\r\n", 400),
+    "Host with a space": (b"GET / HTTP/1.1\r\nHost: x y\r\n\r\n", 400),
+    "Host with a bad port": (b"GET / HTTP/1.1\r\nHost: x:http\r\n\r\n", 400),
+    "bad host in the target": (line(b"GET http://a@b/ HTTP/1.1"), 400),
+    "Content-Length negative": (headers(b"Content-Length: -1"), 400),
+    "Content-Length with plus": (headers(b"Content-Length: +5") + b"abcde", 400),
+    "Content-Length with underscore": (headers(b"Content-Length: 1_0") + b"0123456789", 400),
+    "Content-Length of other digits": (headers("Content-Length: ٣".encode()) + b"abc", 400),
+    "Content-Length of a superscript": (headers(b"Content-Length: \xb2") + b"ab", 400),
+    "Content-Length hexadecimal": (headers(b"Content-Length: 0x5") + b"abcde", 400),
+    "Content-Length a word": (headers(b"Content-Length: five"), 400),
+    "Content-Length empty": (headers(b"Content-Length:"), 400),
+    "Content-Length a fraction": (headers(b"Content-Length: 5.0") + b"abcde", 400),
+    "Content-Length twice, different": (
+        headers(b"Content-Length: 5", b"Content-Length: 6") + b"abcdef",
+        400,
+    ),
+    "Content-Length a list, different": (headers(b"Content-Length: 5, 6") + b"abcdef", 400),
+    "Content-Length a list with a gap": (headers(b"Content-Length: 5,") + b"abcde", 400),
+    "Content-Length and chunked": (
+        headers(b"Content-Length: 5", b"Transfer-Encoding: chunked") + b"0\r\n\r\n",
+        400,
+    ),
+    "chunked and Content-Length": (
+        headers(b"Transfer-Encoding: chunked", b"Content-Length: 5") + b"0\r\n\r\n",
+        400,
+    ),
+    "chunked in HTTP/1.0": (
+        b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        400,
+    ),
+    "chunk size that is no number": (chunks(b"xyz\r\nabc\r\n0\r\n\r\n"), 400),
+    "chunk size empty": (chunks(b"\r\nabc\r\n0\r\n\r\n"), 400),
+    "chunk size negative": (chunks(b"-3\r\nabc\r\n0\r\n\r\n"), 400),
+    "chunk size with plus": (chunks(b"+3\r\nabc\r\n0\r\n\r\n"), 400),
+    "chunk size with 0x": (chunks(b"0x3\r\nabc\r\n0\r\n\r\n"), 400),
+    "chunk size with underscore": (chunks(b"0_3\r\nabc\r\n0\r\n\r\n"), 400),
+    "chunk size with a space first": (chunks(b" 3\r\nabc\r\n0\r\n\r\n"), 400),
+    "chunk size of 17 digits": (chunks(b"00000000000000003\r\nabc\r\n0\r\n\r\n"), 400),
+    "chunk shorter than its size": (chunks(b"5\r\nabc\r\n0\r\n\r\n"), 400),
+    "chunk longer than its size": (chunks(b"2\r\nabc\r\n0\r\n\r\n"), 400),
+    "chunk without its end": (chunks(b"3\r\nabc0\r\n\r\n"), 400),
+    "chunk ended by LF": (chunks(b"3\r\nabc\n0\r\n\r\n"), 400),
+    "chunk line ended by LF": (chunks(b"3\nabc\r\n0\r\n\r\n"), 400),
+    "chunk extension without end": (chunks(b"3;" + b"x" * 5000), 400),
+    "control character in an extension": (chunks(b"3;a\x00\r\nabc\r\n0\r\n\r\n"), 400),
+    "trailer that is no header": (chunks(b"0\r\nnonsense\r\n\r\n"), 400),
+}
+
+TOO_MUCH = {
+    "target": (line(b"GET /" + b"a" * (8 * 1024) + b" HTTP/1.1"), 414),
+    "target without end": (b"GET /" + b"a" * (64 * 1024), 414),
+    "headers": (b"GET / HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * 100 + b"\r\n", 431),
+    "header": (headers(b"A: " + b"b" * (64 * 1024)), 431),
+    "header without end": (b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"b" * (70 * 1024), 431),
+    "head of many headers": (headers(*[b"A: " + b"b" * 1000] * 80), 431),
+    "trailers": (chunks(b"0\r\n" + b"A: b\r\n" * 101 + b"\r\n"), 431),
+    "Content-Length": (headers(b"Content-Length: 300000000"), 413),
+    "Content-Length of 5000 digits": (headers(b"Content-Length: " + b"9" * 5000), 413),
+    "chunk": (chunks(b"FFFFFFFFFFFFFFFF\r\nabc"), 413),
+}
+
+NOT_HERE = {
+    "HTTP/2.0": (line(b"GET / HTTP/2.0"), 505),
+    "HTTP/0.9": (line(b"GET / HTTP/0.9"), 505),
+    "HTTP/2 preface": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
+    "gzip": (headers(b"Transfer-Encoding: gzip"), 501),
+    "gzip, chunked": (headers(b"Transfer-Encoding: gzip, chunked") + b"0\r\n\r\n", 501),
+    "chunked twice": (headers(b"Transfer-Encoding: chunked, chunked") + b"0\r\n\r\n", 501),
+    "identity": (headers(b"Transfer-Encoding: identity"), 501),
+    "empty": (headers(b"Transfer-Encoding:"), 501),
+}
+
+
+def assert_refused(server, request_bytes, status):
+    reply = ask(server, request_bytes, hint=f"That was for {request_bytes[:100]!r}.")
+    assert reply.status == status, (
+        f"{request_bytes[:100]!r} got {reply.status} {reply.reason}, not {status}. Input from "
+        "outside is never trusted: look in http_message.py for the place that reads it."
+    )
+
+
+@pytest.mark.parametrize(("request_bytes", "status"), MALFORMED.values(), ids=MALFORMED.keys())
+def test_a_malformed_request_gets_400(server, request_bytes, status):
+    assert_refused(server, request_bytes, status)
+
+
+@pytest.mark.parametrize(("request_bytes", "status"), TOO_MUCH.values(), ids=TOO_MUCH.keys())
+def test_too_much_of_something_is_refused(server, request_bytes, status):
+    assert_refused(server, request_bytes, status)
+
+
+@pytest.mark.parametrize(("request_bytes", "status"), NOT_HERE.values(), ids=NOT_HERE.keys())
+def test_what_this_server_does_not_speak_is_refused(server, request_bytes, status):
+    assert_refused(server, request_bytes, status)
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"GE",
+        b"GET / HTTP/1.1\r\nHost: x\r\n",
+        headers(b"Content-Length: 5") + b"abc",
+        chunks(b"3\r\nab"),
+        chunks(b"3\r\nabc\r\n"),
+        chunks(b"0\r\n"),
+    ],
+    ids=["request line", "headers", "body", "chunk", "chunks", "trailers"],
+)
+def test_a_stream_that_ends_too_early_gets_400(server, request_bytes):
+    with connect(server, 5) as connection:
+        connection.sendall(request_bytes)
+        connection.shutdown(socket.SHUT_WR)
+        reply = read_reply(connection, "The stream had ended in the middle of the request.")
+    assert reply.status == 400, (
+        f"The stream ended after {request_bytes[-20:]!r}, and got {reply.status} {reply.reason}. "
+        "recv returned b'': no more bytes will come, and what came is not a request."
+    )
+
+
+def test_an_error_page_says_what_is_wrong(server):
+    reply = ask(server, headers(b"A : b"))
+    assert reply.body.strip(), "A 400 response without a word leaves its reader in the dark."
+    assert b"<" not in reply.body or b"html" in (reply.header("Content-Type") or "").encode(), (
+        "An error page that is no HTML must say so in its Content-Type."
+    )
+
+
+# Bodies.
+
+
+def test_100_continue_comes_before_the_body(server):
+    with connect(server, 3) as connection:
+        connection.sendall(
+            headers(b"Content-Length: 5", b"Expect: 100-continue")  # and then it waits
+        )
+        start = b""
+        with contextlib.suppress(TimeoutError):
+            while not start.endswith(b"\r\n\r\n") and len(start) < 1000:
+                piece = connection.recv(1)
+                assert piece, f"The server closed the connection after {start!r}."
+                start += piece
+                if len(start) == 5:
+                    assert start == b"HTTP/", f"No HTTP status line came back, but {start!r}."
+        assert start.startswith(b"HTTP/1.1 100 "), (
+            f"The client waits for 100 Continue before it sends the body. It got {start!r}."
+        )
+        connection.sendall(b"abcde")
+        reply = read_reply(connection)
+    assert reply.status == 405, f"After the body came {reply.status} {reply.reason}, not 405."
+
+
+def test_a_body_that_is_too_long_is_refused_before_it_is_sent(server):
+    reply = ask(server, headers(b"Content-Length: 300000000", b"Expect: 100-continue"))
+    assert reply.status == 413, (
+        f"A client announced 300 MB and asked whether to go on. It got {reply.status} "
+        f"{reply.reason}, not 413: it would send them all for nothing."
+    )
+
+
+def descendants_memory(pid):
+    """Return the memory in use, in bytes, by a process and its children."""
+    total = 0
+    for process in [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            total += process.memory_info().rss
+    return total
+
+
+def test_an_upload_of_200_mib_does_not_fill_the_memory(start):
+    server = start()
+    size, piece = 200 * MIB, bytes(MIB)
+    with connect(server, 5) as connection:
+        connection.sendall(headers(b"Content-Length: %d" % size) + b"x")
+        connection.settimeout(0.1)
+        with contextlib.suppress(TimeoutError):
+            echo = connection.recv(5)
+            assert echo == b"HTTP/", f"No HTTP status line came back, but {echo!r}."
+        connection.settimeout(10)
+        before = most = descendants_memory(server.pid)  # step 4's child is there now
+        for _ in range(199):
+            connection.sendall(piece)
+            most = max(most, descendants_memory(server.pid))
+        connection.sendall(piece[:-1])
+        reply = read_reply(connection)
+    assert reply.status == 405, f"POST / got {reply.status} {reply.reason}, not 405."
+    grown = (most - before) / MIB
+    assert grown < 32, (
+        f"The server grew by {grown:.0f} MiB during an upload of 200 MiB. A long body goes to a "
+        "file: look for SpooledTemporaryFile."
+    )
+
+
+# After the answer: who closes, and when?
+
+UNREAD = {
+    "after a head that is too long": (
+        b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"b" * (70 * 1024),
+        431,
+    ),
+    "after a body that is too long": (headers(b"Content-Length: 300000000"), 413),
+    "after a malformed line": (line(b"nonsense"), 400),
+    "after another version": (line(b"GET / HTTP/3.0"), 505),
+}
+
+
+@pytest.mark.parametrize(("request_bytes", "status"), UNREAD.values(), ids=UNREAD.keys())
+def test_the_client_can_read_why_it_was_refused(server, request_bytes, status):
+    with connect(server, 5) as connection:
+        connection.sendall(request_bytes)
+        start = connection.recv(9, socket.MSG_PEEK)
+        assert start == b"HTTP/1.1 ", f"No HTTP status line came back, but {start!r}."
+        thread = upload(connection, [bytes(MIB)] * 8)  # more than the kernel holds for the server
+        thread.join(PATIENCE)  # only now does the client read
+        reply = read_reply(
+            connection,
+            "If a server closes with bytes unread, the kernel resets the connection and the "
+            "client loses the answer. End our half, then read what still comes.",
+        )
+    assert reply.status == status, f"The client got {reply.status} {reply.reason}, not {status}."
+    length = int(reply.header("Content-Length"))
+    assert len(reply.body) == length, (
+        f"Of {length} bytes of the page that says why {len(reply.body)} came. Close too early, and "
+        "the kernel throws the rest away."
+    )
+
+
+def test_the_connection_ends_after_one_response(server):
+    with connect(server, 3) as connection:
+        connection.sendall(b"GET /missing HTTP/1.1\r\nHost: x\r\n\r\n" * 2)
+        reply = read_reply(connection)
+    assert reply.body.count(b"HTTP/1.1 ") == 0, (
+        "Two responses came over one connection. This server said Connection: close, and the "
+        "client does not expect more."
+    )
+
+
+# Clients that behave badly are no error.
+
+
+def test_a_client_that_connects_and_leaves_is_no_error(start):
+    server = start()
+    for _ in range(3):
+        connect(server).close()
+    assert_alive(server, "clients that came and left without a word")
+    assert server.output("stderr") == [], f"Nothing was wrong with the server:\n{server.report()}"
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"",
+        b"GET / HT",
+        b"GET / HTTP/1.1\r\nHost: x\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        headers(b"Content-Length: 50") + b"abc",
+        chunks(b"5\r\nabc"),
+        headers(b"A : b"),
+    ],
+    ids=["nothing", "request line", "headers", "request", "body", "chunk", "malformed"],
+)
+def test_a_reset_ends_that_client_alone(server, request_bytes):
+    already = len(server.output("stderr"))
+    for _ in range(3):
+        connection = connect(server)
+        connection.sendall(request_bytes)
+        reset(connection)
+    assert_alive(server, f"a client that was reset after {request_bytes[-20:]!r}")
+    assert server.output("stderr")[already:] == [], (
+        f"A client's reset is no error of the server:\n{server.report()}"
+    )
+
+
+@pytest.mark.only_here
+def test_a_second_client_waits_while_the_first_is_served(server):
+    with connect(server) as first, connect(server) as second:
+        first.sendall(b"GET /missing HTTP/1.1\r\n")
+        second.sendall(b"GET /missing HTTP/1.1\r\nHost: x\r\n\r\n")
+        second.settimeout(QUIET)
+        with pytest.raises(TimeoutError):
+            answer = second.recv(100)
+            pytest.fail(f"The second client got {answer!r} while the first was still served.")
+        first.sendall(b"Host: x\r\n\r\n")
+        assert read_reply(first).status == 404, "The first client was not served."
+        second.settimeout(3)
+        assert read_reply(second).status == 404, "The second client was not served after the first."
+
+
+@pytest.mark.only_here
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such signals")
+def test_ctrl_c_ends_it_while_it_serves_a_client(start):
+    server = start()
+    assert_alive(server, "the start")
+    with connect(server) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\n")
+        server.send_signal(signal.SIGINT)
+        assert server.wait() == 0, f"Ctrl-C gave an exit status other than 0.\n{server.report()}"
+    assert server.output("stderr") == [], f"Ctrl-C is no mistake:\n{server.report()}"
+
+
+# Who talks to it: they are all the same to a server.
+
+
+def test_the_log_has_a_line_for_each_request(server):
+    with connect(server) as connection:
+        client = "{}:{}".format(*connection.getsockname())
+        connection.sendall(b"GET /missing?name=value HTTP/1.1\r\nHost: x\r\n\r\n")
+        read_reply(connection)
+    log_line = server.wait_for_line(re.escape(client) + r"\b")
+    assert "/missing?name=value" in log_line and "404" in log_line, (
+        f"The log line {log_line!r} does not say what was asked and what was answered."
+    )
+    assert re.match(r"\D*\d+\D", log_line), f"The log line {log_line!r} begins with no PID."
+
+
+def test_requests_gets_the_page(server):
+    try:
+        reply = requests.get(server.url + "/", timeout=2)
+    except requests.RequestException as error:
+        raise AssertionError(f"No HTTP status line came back to requests: {error}") from None
+    assert reply.status_code == 200 and "<h1>" in reply.text, (
+        f"requests got {reply.status_code}: {reply.text[:100]!r}"
+    )
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
+def test_curl_gets_the_page(server):
+    command = ["curl", "-sS", "--noproxy", "*", "--max-time", "2", server.url + "/"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 0, f"No HTTP status line came back to curl: {done.stderr}"
+    assert "<h1>" in done.stdout, f"curl got {done.stdout[:100]!r}"
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
+def test_curl_uploads_in_chunks(server):
+    options = ["--noproxy", "*", "--max-time", "2", "-o", os.devnull, "-w", "%{http_code}"]
+    chunked = ["-H", "Transfer-Encoding: chunked", "--data-binary", "@-"]
+    command = ["curl", "-sS", *options, *chunked, server.url + "/"]
+    done = subprocess.run(command, input=b"x" * 100_000, capture_output=True, timeout=PATIENCE)
+    assert done.returncode == 0, f"No HTTP status line came back to curl: {done.stderr.decode()}"
+    assert done.stdout == b"405", f"curl's upload to / got {done.stdout!r}, not 405."
