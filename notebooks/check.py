@@ -28,9 +28,17 @@ VARIES = [
     (r"(127\.0\.0\.\d+[ :]|localhost:)\d+", r"\1PORT"),
     (r"(?i)\b(port|REMOTE_PORT|SERVER_PORT|sport|dport)( =|:)? '?\d{4,5}\b", r"\1 PORT"),
     (r"\[\d+\]", "[PID]"),
+    (r"(0\.0\.0\.0:)[1-9]\d+", r"\1PORT"),
+    (r"\b(curl|python-requests|Chrome|Chromium|version|Python)(/| )\d+(\.\d+)+", r"\1 VERSION"),
+    (r"\b\d+ recv calls", "SEVERAL recv calls"),
+    (r"\((checked here just now|not checked: .* is not here)\)", "(CHECKED)"),
+    (r"(curl|browser) +(not )?here\b", r"\1 HERE"),
     (r"(?i)\b(pid|ppid|process|child|parent|group|orphan)(:| is| =|=)? ?\d+\b", r"\1 PID"),
+    (r"(fork returned) [1-9]\d*", r"\1 PID"),
     (r"\b\d+(\.\d+)? ?(s|ms|µs|us|seconds|milliseconds)\b", "TIME"),
     (r"\b\d+(\.\d+)? ?(KiB|MiB|kB|MB)\b", "SIZE"),
+    (r"\b\d+ \(by chance\)", "N (by chance)"),
+    (r"\b(core dumped|no core dump)\b", "CORE"),
 ]
 
 

@@ -5,7 +5,11 @@ A server runs as a process of its own, never inside the notebook's kernel. It en
 tests/watcher.py notices, and ends the server.
 """
 
+import ast
 import contextlib
+import html
+import os
+import re
 import shutil
 import sys
 import tempfile
@@ -118,3 +122,99 @@ def timeline(title, spans):
     axes.set(title=title, xlabel="seconds", yticks=[])
     axes.invert_yaxis()
     plt.show()
+
+
+def start_other(command, pattern, stream, **options):
+    """Start a server that is not ours; find its port in the line of that stream that fits.
+
+    pattern: a regular expression with one group, the port; stream: "stdout" or "stderr".
+    """
+    server = Server(command, first_line=False, **options)
+    try:
+        port = re.search(pattern, server.wait_for_line(pattern, stream))[1]
+    except BaseException:
+        server.kill()
+        raise
+    server.address = "127.0.0.1", int(port)
+    return server
+
+
+def print_table(headings, rows):
+    """Print rows of text in columns, under their headings."""
+    rows = [[str(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
+    for row in [headings, ["-" * width for width in widths], *rows]:
+        print("  ".join(map(str.ljust, row, widths)).rstrip())
+
+
+def plot_lines(title, x_label, y_label, lines, steps=False):
+    """Draw a line for each name in lines, a dict: its value is a pair, the x and the y values.
+
+    steps: between two points the line stays level, then jumps.
+    """
+    _, axes = plt.subplots(figsize=(8, 3.5))
+    styles = [("black", "-", "o"), ("0.35", "--", "s"), ("0.6", ":", "^")]
+    options = {"markersize": 5, "drawstyle": "steps-post" if steps else "default"}
+    for (name, (x, y)), (color, style, marker) in zip(lines.items(), styles, strict=False):
+        axes.plot(x, y, color=color, linestyle=style, marker=marker, label=name, **options)
+    axes.set(title=title, xlabel=x_label, ylabel=y_label, ylim=(0, None))
+    axes.legend()
+    plt.show()
+
+
+def show_function(step, name, file="server.py"):
+    """Print the source of a function, from the file as it is now."""
+    text = (ROOT / step / file).read_text("utf-8")
+    [function] = [node for node in ast.walk(ast.parse(text)) if getattr(node, "name", "") == name]
+    print("\n".join(text.splitlines()[function.lineno - 1 : function.end_lineno]))
+
+
+@contextlib.contextmanager
+def changed(step, file, right, wrong):
+    """Give a folder with a copy of a step in which one text of a file is another."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / Path(step).name
+        shutil.copytree(ROOT / step, copy)
+        text = (copy / file).read_text("utf-8")
+        assert right in text, f"{step}/{file} has no {right!r}"
+        (copy / file).write_text(text.replace(right, wrong), "utf-8")
+        yield copy
+
+
+def connections(port):
+    """Return the kernel's TCP sockets with a port, as (local, remote, state); its owner's first."""
+    found = []
+    for entry in psutil.net_connections("tcp4"):
+        if port in [end.port for end in (entry.laddr, entry.raddr) if end]:
+            ends = [f"{end.ip}:{end.port}" if end else "-" for end in (entry.laddr, entry.raddr)]
+            found.append((*ends, entry.status))
+    return sorted(found, key=lambda row: (row[1] != "-", not row[0].endswith(f":{port}"), row))
+
+
+def waiting_line(title, visits):
+    """Draw for each (name, connected, served, ended), in seconds, how long a client waited."""
+    _, axes = plt.subplots(figsize=(8, 0.5 * len(visits) + 1.3))
+    for row, (_, connected, served, ended) in enumerate(visits):
+        axes.barh(row, served - connected, left=connected, color="white", edgecolor="black")
+        axes.barh(row, ended - served, left=served, color="0.6", edgecolor="black", hatch="//")
+    axes.set(title=title, xlabel="seconds", xlim=(0, None))
+    axes.set_yticks(range(len(visits)), [name for name, *_ in visits])
+    axes.legend(["waits", "is served"], loc="upper left", bbox_to_anchor=(1, 1))
+    axes.invert_yaxis()
+    plt.show()
+
+
+def read_in_browser(url):
+    """Return a text page as a headless browser shows it, or None if there is no browser."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    browser = next(filter(None, map(shutil.which, names)), None)
+    if browser is None:
+        return None
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        options = ["--headless", "--disable-gpu", "--no-first-run", f"--user-data-dir={profile}"]
+        if hasattr(os, "geteuid") and os.geteuid() == 0:  # Chromium's sandbox is not for root
+            options.append("--no-sandbox")
+        with Server([browser, *options, "--dump-dom", url], first_line=False) as process:
+            process.wait(SCRIPT_SECONDS)
+            page = "\n".join(process.output())
+    return html.unescape(re.sub(r"<[^>]+>", "", page))

@@ -1,12 +1,13 @@
 """The server's side of WSGI, the interface of web servers and Python applications: PEP 3333."""
 
+import contextlib
 import importlib
 import os
 import sys
 import traceback
 import urllib.parse
 
-from http_message import format_head, send, values
+from http_message import DIGITS, format_head, send, values
 
 # Headers about one connection are the server's business, not the application's:
 # RFC 9110, section 7.6.1, and PEP 3333, "Other HTTP Features".
@@ -105,15 +106,24 @@ class Response:
         See PEP 3333, "The start_response() Callable".
         """
         if exc_info and self.headers_sent:
-            raise exc_info[1].with_traceback(exc_info[2])
+            try:
+                raise exc_info[1].with_traceback(exc_info[2])
+            finally:
+                exc_info = None  # else the traceback would keep this frame, which keeps it
         if self.status and not exc_info:
             raise RuntimeError("start_response was called again, without exc_info")
-        for name, _ in response_headers:
+        if not isinstance(response_headers, list):
+            raise TypeError("response_headers is not a list")
+        for name, value in response_headers:
+            if not isinstance(name, str) or not isinstance(value, str):
+                raise TypeError(f"a header is two strings, not {name!r} and {value!r}")
             if name.lower() in HOP_BY_HOP:
                 raise ValueError(f"{name} is a header for the server to set")
+        lengths = values(response_headers, "Content-Length")
+        if len(lengths) > 1 or not all(DIGITS.fullmatch(length) for length in lengths):
+            raise ValueError("Content-Length is not one number, in digits")
         self.head = format_head(status, response_headers)
         self.status = status
-        lengths = values(response_headers, "Content-Length")
         has_no_body = status[:3] in ("204", "304")
         self.length_missing = not lengths and not has_no_body
         if has_no_body or self.method == "HEAD":
@@ -141,6 +151,7 @@ class Response:
             head = self.head
             if is_whole_body and self.length_missing and (piece or self.method != "HEAD"):
                 head = head[:-2] + f"Content-Length: {len(piece)}\r\n\r\n".encode()
+                self.remaining = 0
             data = head + data
             self.headers_sent = True
         try:
@@ -172,10 +183,11 @@ def run_application(application, environ, connection):
         finally:
             if hasattr(result, "close"):
                 result.close()
-    except Disconnected:
+    except (Disconnected, KeyboardInterrupt):
         raise
-    except (Exception, SystemExit):
-        traceback.print_exc()
+    except BaseException:  # sys.exit raises one, too
+        with contextlib.suppress(OSError, ValueError):  # nobody may read stderr any more
+            traceback.print_exc()
         if not response.headers_sent:
             headers = [("Content-Type", "text/plain")]
             response.start_response("500 Internal Server Error", headers, sys.exc_info())

@@ -118,9 +118,9 @@ def main():
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         application = load_application(arguments.application)
-    except Exception as error:
-        name = type(error).__name__
-        parser.error(f"cannot load {arguments.application}: {name}: {error}")
+    except (Exception, SystemExit) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())  # in one line
+        parser.error(f"cannot load {arguments.application}: {reason}")
     try:
         listener = listen(arguments.host, arguments.port)
     except (OSError, OverflowError, UnicodeError) as error:

@@ -220,6 +220,18 @@ def thinks_too_late(environ, start_response):
     yield b"not to be seen"
 
 
+def thinks_too_late_with_a_file(environ, start_response):
+    """Hold something, and fail as thinks_too_late does. Note when what we held is freed."""
+
+    class Held:
+        def __del__(self):
+            note(environ, "freed")
+
+    held = Held()
+    yield from thinks_too_late(environ, start_response)
+    del held
+
+
 # close()
 
 

@@ -17,7 +17,9 @@ def hello(request, name):
 
 
 def form(request):
-    return HttpResponse(", ".join(f"{name}={value}" for name, value in sorted(request.POST.items())))
+    return HttpResponse(
+        ", ".join(f"{name}={value}" for name, value in sorted(request.POST.items()))
+    )
 
 
 def cookies(request):

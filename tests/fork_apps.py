@@ -1,4 +1,4 @@
-"""A WSGI application for the tests of steps 4 and 5: it shows the process, and ends it."""
+"""A WSGI application for the tests of steps 4 and 5: it shows its process, waits, and ends."""
 
 import atexit
 import errno
@@ -7,6 +7,7 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 import urllib.parse
 
 counter = 0
@@ -34,6 +35,27 @@ if "FORK_FAILS_WHILE" in os.environ:  # a file: fork fails as long as it exists
     os.fork = fork
 
 
+class Gate:
+    """The tests' end of a named pipe, at which many requests wait until the same moment."""
+
+    def __init__(self, path):
+        os.mkfifo(path)
+        self.descriptor = os.open(path, os.O_RDWR)
+        self.target = f"/gate?{urllib.parse.quote(str(path))}"
+
+    def open(self):
+        """Let all requests that wait at the gate go on."""
+        if self.descriptor is not None:
+            os.close(self.descriptor)
+            self.descriptor = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.open()
+
+
 def application(environ, start_response):
     """Answer with the page that the path names; its argument is the query."""
     page = PAGES[environ["PATH_INFO"]]
@@ -59,6 +81,12 @@ def show_multiprocess(environ, argument):
     return [repr(environ["wsgi.multiprocess"]).encode()]
 
 
+def sleep(environ, seconds):
+    """Take some seconds, and show how many."""
+    time.sleep(float(seconds))
+    return [seconds.encode()]
+
+
 def big(environ, argument):
     """Send more than the kernel's buffers hold."""
     return [b"x" * 1_000_000] * 32
@@ -67,7 +95,7 @@ def big(environ, argument):
 def wait_at_gate(environ, gate):
     """Send the PID, then wait until the named pipe is closed at its other end, then send the rest.
 
-    See Gate in the tests.
+    See Gate.
     """
     with open(gate, "rb") as pipe:
         yield f"{os.getpid()}\n".encode()
@@ -76,14 +104,14 @@ def wait_at_gate(environ, gate):
 
 
 def print_text(environ, text):
-    """Print a text, and no line end: it stays in a buffer of this process."""
-    sys.stdout.write(text)
+    """Print a text in brackets, and no line end: it stays in a buffer of this process."""
+    sys.stdout.write(f"<{text}>")
     return [b"printed"]
 
 
 def print_error(environ, text):
-    """Write a text to wsgi.errors, and no line end: it stays in a buffer of this process."""
-    environ["wsgi.errors"].write(text)
+    """Do the same on wsgi.errors."""
+    environ["wsgi.errors"].write(f"<{text}>")
     return [b"printed"]
 
 
@@ -121,6 +149,7 @@ PAGES = {
     "/process": show_process,
     "/count": count,
     "/multiprocess": show_multiprocess,
+    "/sleep": sleep,
     "/big": big,
     "/gate": wait_at_gate,
     "/print": print_text,

@@ -1,0 +1,363 @@
+"""Step 5: the server waits for each child that has ended, and stops in good order."""
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+
+import psutil
+import pytest
+from fork_apps import Gate
+from harness import PATIENCE, ROOT, Server, connect, get, receive_all, wait_until
+
+STEP = "step05_zombies"
+SOON = 2  # seconds in which an answer comes, if nothing holds it up
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this step needs os.fork")
+
+
+@pytest.fixture(scope="module")
+def server(command):
+    """A running server with the application of fork_apps.py, which the tests here share."""
+    with Server([*command, "fork_apps:application", "--port", "0"]) as server:
+        yield server
+        assert server.is_running(), f"The server ended during the tests:\n{server.report()}"
+
+
+@pytest.fixture
+def gate(tmp_path):
+    """A gate at which requests for gate.target wait until gate.open()."""
+    with Gate(tmp_path / "gate") as gate:
+        yield gate
+
+
+class RequestAtGate:
+    """A request that has begun and waits at a gate: the PID of its process, and its stream."""
+
+    def __init__(self, gate, server):
+        self.connection = connect(server)
+        self.connection.sendall(f"GET {gate.target} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
+        self.stream = self.connection.makefile("rb")
+        while self.stream.readline().strip():  # the status line and the headers
+            pass
+        self.pid = int(self.stream.readline())
+
+    def rest(self):
+        """Return what else comes until the end of the stream, or until the connection is lost."""
+        try:
+            return self.stream.read()
+        except OSError as error:
+            return str(error).encode()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stream.close()
+        self.connection.close()
+
+
+def is_at_work(pid):
+    """Return whether a process runs: it exists, and is no zombie."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def check_no_children(server, hint):
+    """Wait until a server has no child, alive or zombie. Fail with the hint if some stay."""
+    process = psutil.Process(server.pid)
+    with contextlib.suppress(AssertionError):
+        wait_until(lambda: not process.children(), "", seconds=1.5)
+    stay = [child.pid for child in process.children()]
+    states = ["at work" if is_at_work(pid) else "zombie" for pid in stay]
+    assert not stay, (
+        f"{len(stay)} children stay in the process table ({', '.join(sorted(set(states)))}). "
+        f"{hint} Try: ps -o pid,ppid,stat,comm"
+    )
+
+
+def check_log(server, pid, code):
+    """Wait for the line that says how a child ended: with an exit code, or -1 times a signal."""
+    found = []
+
+    def ready():
+        found[:] = [line for line in server.output() if re.search(rf"child {pid}\b", line)]
+        return found
+
+    with contextlib.suppress(AssertionError):
+        wait_until(ready, "", seconds=SOON)
+    assert found, (
+        f"The log has no line about the end of child {pid}. "
+        "The parent learns of it by waitpid, and should print it."
+    )
+    assert len(found) == 1 and found[0].endswith(f" {code}"), (
+        f"The log says of child {pid}: {found}. It should say, once, that it ended with {code}. "
+        "os.waitstatus_to_exitcode tells an exit status from the number of a signal."
+    )
+
+
+def is_refused(server):
+    """Return whether the server takes no new connection."""
+    try:
+        connect(server, timeout=SOON).close()
+    except ConnectionError:
+        return True
+    return False
+
+
+@pytest.mark.new("children stay in the process table (zombie)")
+def test_no_zombie_stays_after_a_request(server):
+    get(server, "/process")
+    check_no_children(server, "The child has ended. Who waits for it?")
+
+
+@pytest.mark.new("children stay in the process table (zombie)")
+def test_ten_children_that_end_at_once_are_all_reaped(start, gate):
+    """The server is stopped while they end: ten signals of one kind become one."""
+    server = start("fork_apps:application")
+    with contextlib.ExitStack() as stack:
+        requests = [stack.enter_context(RequestAtGate(gate, server)) for _ in range(10)]
+        server.send_signal(signal.SIGSTOP)
+        gate.open()
+        wait_until(
+            lambda: not any(is_at_work(request.pid) for request in requests),
+            "Some of ten children went on after their answer.",
+        )
+        server.send_signal(signal.SIGCONT)
+        check_no_children(
+            server,
+            "Ten children ended at once. Signals of one kind merge while they wait: the handler "
+            "may run once for all ten. Does it loop until waitpid finds no more?",
+        )
+        for request in requests:
+            check_log(server, request.pid, 0)
+
+
+@pytest.mark.new("children stay in the process table (zombie)")
+def test_five_hundred_requests_leave_no_zombie_and_no_descriptor(server):
+    get(server, "/process")
+    process = psutil.Process(server.pid)
+    before = process.num_fds()
+    request = b"GET /process HTTP/1.1\r\nHost: test\r\n\r\n"
+    answers = []
+
+    def client():
+        for _ in range(10):
+            with connect(server) as connection:
+                connection.sendall(request)
+                answers.append(receive_all(connection).partition(b" ")[2][:3])
+
+    clients = [threading.Thread(target=client) for _ in range(50)]
+    for thread in clients:
+        thread.start()
+    for thread in clients:
+        thread.join()
+    assert answers == [b"200"] * 500, (
+        f"Of 500 requests, 50 at a time, {answers.count(b'200')} were answered with 200. "
+        f"The server printed:\n{server.output('stderr')}"
+    )
+    check_no_children(server, "500 requests are over. Is each child waited for?")
+    after = process.num_fds()
+    assert after <= before, (
+        f"The server had {before} open descriptors before 500 requests, and has {after} now. "
+        "Does the parent close its copy of each connection?"
+    )
+
+
+@pytest.mark.new("no line about the end of child")
+@pytest.mark.parametrize(
+    "way, code",
+    [
+        ("return", 0),
+        ("raise", 0),
+        ("sys.exit", 0),
+        ("_exit", 3),
+        ("abort", -signal.SIGABRT),
+        ("kill", -signal.SIGKILL),
+    ],
+)
+def test_the_log_says_how_each_child_ended(server, way, code):
+    pid = int(get(server, f"/end?{way}").body)
+    check_log(server, pid, int(code))
+    assert get(server, "/process").status == 200, (
+        f"A child ended by {way}, and the server does not answer any more. "
+        "How one child ends should be nobody else's trouble."
+    )
+
+
+@pytest.mark.new("no line about the end of child")
+def test_a_child_that_is_killed_at_work_harms_nobody_else(server, gate):
+    with RequestAtGate(gate, server) as killed, RequestAtGate(gate, server) as other:
+        os.kill(killed.pid, signal.SIGKILL)
+        assert killed.rest() == b"", "The child was killed, and its client got more after that."
+        check_log(server, killed.pid, -9)
+        gate.open()
+        assert other.rest() == b"the rest", (
+            "A child was killed, and the client of another one got no whole answer."
+        )
+
+
+def test_a_child_that_is_stopped_harms_nobody_else(server, gate):
+    with RequestAtGate(gate, server) as request:
+        os.kill(request.pid, signal.SIGSTOP)
+        for _ in range(2):  # the second comes when a child has ended
+            try:
+                status = get(server, "/process", timeout=SOON).status
+            except (OSError, AssertionError) as problem:
+                status = problem
+            assert status == 200, (
+                f"One child is stopped, it has not ended, and the next client got: {status}. "
+                "Does the handler wait for it? With WNOHANG waitpid does not block."
+            )
+        os.kill(request.pid, signal.SIGCONT)
+        gate.open()
+        assert request.rest() == b"the rest", (
+            "A child was stopped, and then went on. But its client got no whole answer."
+        )
+
+
+def test_the_application_learns_how_its_own_programs_end(server):
+    status = get(server, "/program").body
+    assert status == b"3", (
+        f"The application ran a program that ends with status 3, and subprocess reports {status}. "
+        "Who took the status away? A child inherits the server's handlers: it should set SIGCHLD "
+        "back to SIG_DFL."
+    )
+
+
+def test_sigchld_without_a_child_harms_nobody(server):
+    for _ in range(3):
+        server.send_signal(signal.SIGCHLD)
+        try:
+            status = get(server, "/process", timeout=SOON).status
+        except (OSError, AssertionError) as problem:
+            status = problem
+        assert status == 200, (
+            "SIGCHLD came to the server in accept, with no child that had ended. "
+            f"After that a client got: {status}. waitpid raises ChildProcessError when there are "
+            f"no children at all. The server printed:\n{server.report()}"
+        )
+
+
+def check_orderly_stop(server, start, gate, send_stop):
+    """Stop a server that has a request in flight, and check all that should follow."""
+    with RequestAtGate(gate, server) as request:
+        send_stop()
+        wait_until(
+            lambda: is_refused(server),
+            "The server is to stop, and still takes new connections. "
+            "First of all it should close the listener.",
+            seconds=SOON,
+        )
+        start("fork_apps:application", port=server.port)  # the port is free at once
+        assert server.is_running(), (
+            "The server did not wait for the request in flight. It ended, with status "
+            f"{server.process.returncode}, while a child was at work:\n{server.report()}"
+        )
+        gate.open()
+        rest = request.rest()
+        assert rest == b"the rest", (
+            f"The request in flight was cut short: after the stop signal came {rest!r}. "
+            "The child should finish its answer. Which signals end it?"
+        )
+        check_end(server)
+
+
+def check_end(server):
+    """Check that a server ends with status 0, and no traceback."""
+    status = server.wait()
+    assert (status, server.output("stderr")) == (0, []), (
+        "A server that is told to stop ends with status 0, and no traceback. "
+        f"The status is {status}. It printed:\n{server.report()}"
+    )
+
+
+@pytest.mark.new("did not wait for the request in flight")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_signal_lets_the_request_in_flight_finish(start, gate, number):
+    server = start("fork_apps:application")
+    check_orderly_stop(server, start, gate, lambda: server.send_signal(number))
+
+
+@pytest.mark.new("did not wait for the request in flight")
+def test_ctrl_c_in_a_terminal_lets_the_request_in_flight_finish(start, gate):
+    """A terminal sends SIGINT to the whole process group: to the children, too."""
+    server = start("fork_apps:application")
+    check_orderly_stop(server, start, gate, lambda: os.killpg(server.pid, signal.SIGINT))
+
+
+@pytest.mark.new("ends with status 0")
+def test_sigterm_ends_an_idle_server(start):
+    server = start("fork_apps:application")
+    server.send_signal(signal.SIGTERM)
+    check_end(server)
+
+
+@pytest.mark.new("ends with status 0")
+def test_sigterm_under_load_cuts_no_answer_short(start):
+    server = start("fork_apps:application")
+    answers = []
+
+    def client():
+        with contextlib.suppress(OSError):  # the server takes no new connection
+            while True:
+                connection = connect(server)
+                with connection:
+                    connection.sendall(b"GET /process HTTP/1.1\r\nHost: test\r\n\r\n")
+                    answers.append(receive_all(connection))
+
+    clients = [threading.Thread(target=client) for _ in range(20)]
+    for thread in clients:
+        thread.start()
+    wait_until(lambda: len(answers) >= 100, "The server is too slow: no 100 answers came.")
+    server.send_signal(signal.SIGTERM)
+    for thread in clients:
+        thread.join(PATIENCE)
+    cut = [answer for answer in answers if answer and not re.search(rb"\r\n\r\n\d+ \d+$", answer)]
+    assert not cut, f"The server was told to stop, and cut {len(cut)} answers short: {cut[:3]}"
+    check_end(server)
+
+
+@pytest.mark.new("ends with status 0")
+def test_a_second_stop_signal_changes_nothing(start, gate):
+    server = start("fork_apps:application")
+    with RequestAtGate(gate, server) as request:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
+            with contextlib.suppress(ProcessLookupError):
+                server.send_signal(number)
+        gate.open()
+        assert request.rest() == b"the rest", "The request in flight was cut short."
+        check_end(server)
+
+
+def test_terminations_shows_five_ways_to_end(tmp_path):
+    program = ROOT / STEP / "terminations.py"
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_CORE, (0, 0)); "  # no core file
+    run = f"import runpy; runpy.run_path({str(program)!r}, run_name='__main__')"
+    done = subprocess.run(
+        [sys.executable, "-c", limit + run],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    learned = re.findall(r"the parent learns: (.*?)[,;]", done.stdout)
+    assert learned == [
+        "ended with exit status 0",
+        "ended with exit status 3",
+        "ended with exit status 4",
+        "killed by SIGABRT",
+        "killed by SIGKILL",
+    ], f"The parent of five children learned: {learned}. It printed:\n{done.stdout}{done.stderr}"
+    assert done.stdout.count("exit handler runs") == 2, (
+        "Exit handlers run when a program returns from main or calls sys.exit, and in no other "
+        f"way to end. It printed:\n{done.stdout}"
+    )
+    assert (done.returncode, done.stderr) == (0, ""), (
+        f"The program ended with status {done.returncode} and said:\n{done.stderr}"
+    )
