@@ -35,6 +35,7 @@ from harness import (  # noqa: E402, F401
     wait_until,
 )
 
+os.environ["PYTHON_COLORS"] = "0"  # Jupyter asks all programs for colours: not in our outputs
 SCRIPT_SECONDS = 30  # a script that takes longer is ended
 
 

@@ -33,14 +33,15 @@ def serve(listener, application):
     """Serve each client in a child process of its own, for ever. See fork(2)."""
     if not hasattr(os, "fork"):
         sys.exit("This server needs os.fork, which Windows lacks. It runs in WSL.")
-    print("Listening on http://{}:{}".format(*listener.getsockname()), flush=True)
     signal.signal(signal.SIGCHLD, reap)
     for stop_signal in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop_signal, lambda *_: listener.close())
+    print("Listening on http://{}:{}".format(*listener.getsockname()), flush=True)
     while listener.fileno() != -1:
         try:
             connection, _ = listener.accept()  # 5. accept
-        except OSError:
+        except OSError:  # a signal closed the listener, or the kernel has no room
+            time.sleep(0.05)
             continue
         try:
             pid = os.fork()

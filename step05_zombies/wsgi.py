@@ -4,10 +4,13 @@ import contextlib
 import importlib
 import os
 import sys
+import time
 import traceback
 import urllib.parse
 
 from http_message import DIGITS, format_head, send, values
+
+MAX_SECONDS_SENDING = 300  # for all pieces of one response together
 
 # Headers about one connection are the server's business, not the application's:
 # RFC 9110, section 7.6.1, and PEP 3333, "Other HTTP Features".
@@ -97,6 +100,7 @@ class Response:
         self.headers_sent = False
         self.length_missing = False
         self.remaining = None  # bytes of the body that may still be sent; None: no limit
+        self.seconds_sending = 0
 
     def start_response(self, status, response_headers, exc_info=None):
         """Take the status and the headers, and return write. They are not sent yet.
@@ -154,10 +158,14 @@ class Response:
                 self.remaining = 0
             data = head + data
             self.headers_sent = True
+        began = time.monotonic()
         try:
             send(self.connection, data)
         except OSError as error:
             raise Disconnected(error) from error
+        self.seconds_sending += time.monotonic() - began
+        if self.seconds_sending > MAX_SECONDS_SENDING:
+            raise Disconnected("reads too slowly")
 
 
 def run_application(application, environ, connection):

@@ -52,18 +52,20 @@ def unified_diff(old, new, old_name="", new_name=""):
 
 
 def code_lines(path):
-    """Return the lines of a Python file that are code: no comments, docstrings or blank lines."""
+    """Return the lines of a file without imports, comments, docstrings and blank lines."""
     text = path.read_text("utf-8")
-    docstrings = set()
+    left_out = set()
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) and ast.get_docstring(
             node
         ):
-            docstrings.update(range(node.body[0].lineno, node.body[0].end_lineno + 1))
+            left_out.update(range(node.body[0].lineno, node.body[0].end_lineno + 1))
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            left_out.update(range(node.lineno, node.end_lineno + 1))
     return [
         line
         for number, line in enumerate(text.splitlines(), 1)
-        if number not in docstrings and line.strip() and not line.strip().startswith("#")
+        if number not in left_out and line.strip() and not line.strip().startswith("#")
     ]
 
 

@@ -27,6 +27,9 @@ STEPS = [
 ]
 PATIENCE = 10  # seconds until a test gives up waiting for what should come at once
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background job:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # the servers would ignore Ctrl-C, too
+
 
 class Server:
     """A running server: its process, its address, and the lines that it printed so far."""
@@ -190,7 +193,12 @@ class Reply(NamedTuple):
 
 def connect(server, timeout=PATIENCE):
     """Return a socket connected to a server. Each wait on it ends after timeout seconds."""
-    return socket.create_connection(server.address, timeout)
+    try:
+        return socket.create_connection(server.address, timeout)
+    except ConnectionRefusedError:
+        raise AssertionError(
+            f"Nobody listens on port {server.port} any more. The server printed:\n{server.report()}"
+        ) from None
 
 
 def receive_all(connection):

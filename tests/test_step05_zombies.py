@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -104,7 +105,7 @@ def check_log(server, pid, code):
 def is_refused(server):
     """Return whether the server takes no new connection."""
     try:
-        connect(server, timeout=SOON).close()
+        socket.create_connection(server.address, SOON).close()
     except ConnectionError:
         return True
     return False
@@ -306,8 +307,7 @@ def test_sigterm_under_load_cuts_no_answer_short(start):
     def client():
         with contextlib.suppress(OSError):  # the server takes no new connection
             while True:
-                connection = connect(server)
-                with connection:
+                with socket.create_connection(server.address, PATIENCE) as connection:
                     connection.sendall(b"GET /process HTTP/1.1\r\nHost: test\r\n\r\n")
                     answers.append(receive_all(connection))
 
