@@ -9,10 +9,10 @@ BEFORE_04 := step03_wsgi
 BEFORE_05 := step04_fork
 PYTEST = $(VENV)/bin/python -m pytest $(if $(SERVER),--server '$(SERVER)')
 
-.PHONY: help test lab diff lint format prose clean
+.PHONY: help test lab diff notebooks notebooks-write lint format prose clean
 
 help: ## list these commands
-	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
+	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
 
 test: $(VENV)/tests-installed ## run all tests; STEP=04 for one step, SERVER=mine/server.py for your own
 	$(PYTEST) $(if $(STEP),$(call one,$(wildcard tests/test_step$(STEP)_*.py)))
@@ -29,6 +29,12 @@ lint: $(VENV)/tests-installed ## check the style of all Python files
 
 format: $(VENV)/tests-installed ## lay all Python files out in the common style
 	$(VENV)/bin/ruff format
+
+notebooks: $(VENV)/lab-installed ## run all notebooks, and compare what they show with what is stored
+	$(VENV)/bin/python notebooks/check.py
+
+notebooks-write: $(VENV)/lab-installed ## run all notebooks, and store what has changed
+	$(VENV)/bin/python notebooks/check.py --write
 
 prose: $(VENV)/tests-installed ## write the diffs and mistakes that the READMEs quote
 	$(VENV)/bin/python tests/prose.py

@@ -93,7 +93,12 @@ def run(path):
     """Execute a notebook file; return it as stored, as run, and the error, or None."""
     stored = nbformat.read(path, as_version=4)
     fresh = nbformat.read(path, as_version=4)
-    client = NotebookClient(fresh, timeout=CELL_SECONDS, resources={"metadata": {"path": FOLDER}})
+    client = NotebookClient(
+        fresh,
+        timeout=CELL_SECONDS,
+        resources={"metadata": {"path": FOLDER}},
+        extra_arguments=["--log-level=ERROR"],
+    )
     error = None
     try:
         client.execute()

@@ -4,6 +4,7 @@ import argparse
 import os
 import signal
 import socket
+import traceback
 
 from http_message import HTTPError, format_response, read_request, refuse, send
 
@@ -59,6 +60,8 @@ def handle(connection):
         log(client, error)
     except OSError as error:  # this client is lost; the next one is not
         log(client, error)
+    except Exception:  # a mistake in this server must not end it
+        traceback.print_exc()
 
 
 def answer(request, client):

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import sys
+import traceback
 
 from http_message import HTTPError, read_request, refuse
 from wsgi import load_application, make_environ, run_application
@@ -64,6 +65,8 @@ def handle(connection, application, multiprocess=False):
         log(client, error)
     except OSError as error:  # this client is lost; the next one is not
         log(client, error)
+    except Exception:  # a mistake in this server must not end it
+        traceback.print_exc()
 
 
 def log(who, event):

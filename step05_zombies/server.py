@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 import time
+import traceback
 
 from http_message import HTTPError, read_request, refuse
 from wsgi import load_application, make_environ, run_application
@@ -33,6 +34,7 @@ def serve(listener, application):
     """Serve each client in a child process of its own, for ever. See fork(2)."""
     if not hasattr(os, "fork"):
         sys.exit("This server needs os.fork, which Windows lacks. It runs in WSL.")
+    listener.settimeout(1)  # a signal in the instant before accept waits so long
     signal.signal(signal.SIGCHLD, reap)
     for stop_signal in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop_signal, lambda *_: listener.close())
@@ -40,8 +42,7 @@ def serve(listener, application):
     while listener.fileno() != -1:
         try:
             connection, _ = listener.accept()  # 5. accept
-        except OSError:  # a signal closed the listener, or the kernel has no room
-            time.sleep(0.05)
+        except OSError:  # nobody came, or a signal closed the listener
             continue
         try:
             pid = os.fork()
@@ -50,6 +51,7 @@ def serve(listener, application):
             pid = None
         if pid == 0:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
             listener.close()
             try:
                 handle(connection, application, multiprocess=True)  # 6. read and answer
@@ -90,6 +92,8 @@ def handle(connection, application, multiprocess=False):
         log(client, error)
     except OSError as error:  # this client is lost; the next one is not
         log(client, error)
+    except Exception:  # a mistake in this server must not end it
+        traceback.print_exc()
 
 
 def log(who, event):

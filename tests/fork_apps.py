@@ -110,12 +110,6 @@ def print_text(environ, text):
     return [b"printed"]
 
 
-def print_error(environ, text):
-    """Do the same on wsgi.errors."""
-    environ["wsgi.errors"].write(f"<{text}>")
-    return [b"printed"]
-
-
 def end(environ, way):
     """Send the PID. Then end in one of several ways."""
     yield str(os.getpid()).encode()
@@ -137,6 +131,8 @@ def end(environ, way):
         os.abort()
     elif way == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
+    elif way == "terminate":
+        os.kill(os.getpid(), signal.SIGTERM)
     else:
         assert way == "return"
 
@@ -158,7 +154,6 @@ PAGES = {
     "/big": big,
     "/gate": wait_at_gate,
     "/print": print_text,
-    "/print-error": print_error,
     "/end": end,
     "/program": run_program,
 }

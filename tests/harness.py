@@ -197,7 +197,8 @@ def connect(server, timeout=PATIENCE):
         return socket.create_connection(server.address, timeout)
     except ConnectionRefusedError:
         raise AssertionError(
-            f"Nobody listens on port {server.port} any more. The server printed:\n{server.report()}"
+            f"The connection to port {server.port} was refused: nobody listens there. Is there a "
+            f"call of listen? Has the server ended? It printed:\n{server.report()}"
         ) from None
 
 

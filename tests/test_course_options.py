@@ -1,4 +1,4 @@
-"""Socket options can not be seen from outside: these tests call listen itself, in each step."""
+"""What cannot be seen from outside: these tests call listen and handle themselves, in each step."""
 
 import json
 import os
@@ -92,3 +92,27 @@ def test_programs_that_the_server_starts_get_none_of_its_sockets(found):
         "The listener or the connection is inheritable. A program that an application starts would "
         "hold them open after the server has closed them."
     )
+
+
+# Run in a step's folder: handle gets something that is no connection, as if the server itself
+# had a mistake.
+FAIL = """
+import server
+arguments = [None] * (server.handle.__code__.co_argcount - len(server.handle.__defaults__ or ()))
+server.handle(*arguments)
+print("served on")
+"""
+
+
+@pytest.mark.parametrize("step", STEPS[1:])
+def test_a_mistake_in_the_server_ends_one_connection_and_is_seen(step):
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", FAIL],
+        cwd=ROOT / step,
+        env=os.environ | {"PYTHONPATH": str(ROOT / step)},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert done.stdout == "served on\n", f"An error in handle ends the server:\n{done.stderr}"
+    assert "AttributeError" in done.stderr, "An error in handle is not to be seen on stderr."

@@ -2,12 +2,14 @@
 
 import itertools
 import re
+import shutil
+import subprocess
 import textwrap
 
 import pytest
 from course import changed_lines
 from harness import ROOT, STEPS, TESTS
-from prose import fill
+from prose import MARKED, fill
 
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("step*/*.md")])
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -61,6 +63,29 @@ def test_each_lesson_shows_mistakes_and_from_step_2_on_the_whole_diff(step):
         assert marker in text, "The lesson shows the whole diff from the step before."
 
 
+@lessons
+@pytest.mark.skipif(not shutil.which("patch"), reason="needs the program patch")
+def test_the_solutions_of_a_lesson_fit_the_code(step, tmp_path):
+    text = (ROOT / step / "README.md").read_text("utf-8")
+    solutions = [block for language, block in BLOCK.findall(unmarked(text)) if language == "diff"]
+    assert len(solutions) >= 3, f"{step}/README.md shows {len(solutions)} solutions as diffs."
+    for number, solution in enumerate(solutions):
+        copy = tmp_path / str(number)
+        shutil.copytree(ROOT / step, copy)
+        command = ["patch", "-p1", "-F0", "--no-backup-if-mismatch"]
+        done = subprocess.run(command, cwd=copy, input=solution, text=True, capture_output=True)
+        assert done.returncode == 0 and "offset" not in done.stdout, (
+            f"{step}/README.md: a solution does not fit the code any more:\n{done.stdout}{solution}"
+        )
+        for path in copy.glob("*.py"):
+            compile(path.read_text("utf-8"), path, "exec")
+
+
+def unmarked(text):
+    """Return the text of a lesson without the blocks that prose.py fills in."""
+    return MARKED.sub("", text)
+
+
 @pages
 def test_python_that_a_page_quotes_is_in_the_code(page):
     sources = list(page.parent.glob("*.py")) or list(ROOT.glob("step*/*.py"))
@@ -102,8 +127,8 @@ def test_tests_that_a_page_names_exist(page):
 
 @pages
 def test_make_commands_that_a_page_names_exist(page):
-    targets = re.findall(r"^([a-z]+):.*## ", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
-    for name in re.findall(r"(?:^|`)make ([a-z]+)", page.read_text("utf-8"), re.MULTILINE):
+    targets = re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    for name in re.findall(r"(?:^|`)make ([a-z-]+)", page.read_text("utf-8"), re.MULTILINE):
         assert name in targets, f"{page.name} names make {name}. The Makefile has no such target."
 
 

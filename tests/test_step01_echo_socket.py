@@ -31,7 +31,7 @@ def echo_of(server, *pieces, timeout=3):
                 connection.sendall(piece)
             connection.shutdown(socket.SHUT_WR)
             return receive_all(connection)
-    except ConnectionError:  # refused or reset: the message of the failed test says more
+    except OSError:  # the connection is lost: the message of the failed test says more
         return b""
 
 
@@ -103,13 +103,7 @@ def test_it_listens_on_the_host_that_is_named(start):
     assert server.address[0] == "127.0.0.1", (
         f"With --host localhost the server listens on {server.address[0]}. Does bind get --host?"
     )
-    try:
-        connect(server).close()
-    except ConnectionRefusedError:
-        raise AssertionError(
-            "The server said that it listens, and the connection was refused. Is there a call of "
-            f"listen after bind? The server printed:\n{server.report()}"
-        ) from None
+    connect(server).close()
 
 
 def test_a_restarted_server_gets_its_port_back(start):

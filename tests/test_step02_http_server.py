@@ -47,13 +47,7 @@ def read_reply(connection, hint=""):
 
 def ask(server, *pieces, hint="", timeout=5):
     """Send the pieces of a request, and return the Reply."""
-    try:
-        connection = connect(server, timeout)
-    except ConnectionRefusedError:
-        raise AssertionError(
-            f"The server has gone. {hint} It printed:\n{server.report()}"
-        ) from None
-    with connection:
+    with connect(server, timeout) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with contextlib.suppress(OSError):  # the server may answer before it has read all
             for piece in pieces:

@@ -180,6 +180,7 @@ def test_five_hundred_requests_leave_no_zombie_and_no_descriptor(server):
         ("_exit", 3),
         ("abort", -signal.SIGABRT),
         ("kill", -signal.SIGKILL),
+        ("terminate", -signal.SIGTERM),
     ],
 )
 def test_the_log_says_how_each_child_ended(server, way, code):
@@ -256,12 +257,13 @@ def check_orderly_stop(server, start, gate, send_stop):
             seconds=SOON,
         )
         start("fork_apps:application", port=server.port)  # the port is free at once
-        assert server.is_running(), (
-            "The server did not wait for the request in flight. It ended, with status "
-            f"{server.process.returncode}, while a child was at work:\n{server.report()}"
-        )
         gate.open()
         rest = request.rest()
+        server.wait()
+        assert any(f"child {request.pid} " in line for line in server.output()), (
+            "The server did not wait for the request in flight. It ended, with status "
+            f"{server.process.returncode}, before that child did. It printed:\n{server.report()}"
+        )
         assert rest == b"the rest", (
             f"The request in flight was cut short: after the stop signal came {rest!r}. "
             "The child should finish its answer. Which signals end it?"
@@ -290,6 +292,26 @@ def test_ctrl_c_in_a_terminal_lets_the_request_in_flight_finish(start, gate):
     """A terminal sends SIGINT to the whole process group: to the children, too."""
     server = start("fork_apps:application")
     check_orderly_stop(server, start, gate, lambda: os.killpg(server.pid, signal.SIGINT))
+
+
+# A module whose main thread takes no SIGTERM: another thread takes it, and accept is not
+# interrupted. It is the same as if the signal came in the instant before accept waits.
+ANOTHER_THREAD = """
+import signal, threading, time
+threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+def application(environ, start_response):
+    pass
+"""
+
+
+@pytest.mark.new("ends with status 0")
+def test_a_stop_signal_that_does_not_interrupt_accept_is_not_lost(start, tmp_path):
+    (tmp_path / "another_thread.py").write_text(ANOTHER_THREAD)
+    server = start("another_thread:application", cwd=tmp_path)
+    server.send_signal(signal.SIGTERM)
+    check_end(server)
 
 
 @pytest.mark.new("ends with status 0")
