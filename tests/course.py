@@ -38,7 +38,7 @@ def read_mistakes():
     return mistakes
 
 
-def test_file(step):
+def tests_of(step):
     """Return the path of a step's test file."""
     return TESTS / f"test_{step}.py"
 
