@@ -38,7 +38,7 @@ def read_mistakes():
     return mistakes
 
 
-def tests_of(step):
+def file_of_tests(step):
     """Return the path of a step's test file."""
     return TESTS / f"test_{step}.py"
 

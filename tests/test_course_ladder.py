@@ -8,7 +8,7 @@ import sys
 import xml.etree.ElementTree as ElementTree
 
 import pytest
-from course import changed_lines, tests_of
+from course import changed_lines, file_of_tests
 from harness import ROOT, STEPS, TESTS
 
 # What a step inherits, and from which step on.
@@ -82,7 +82,7 @@ def run_tests(step, server, marker, report):
 
     Return a list with a triple for each test: its name, its reason to fail, its failure or None.
     """
-    command = [sys.executable, "-m", "pytest", "-q", "-m", marker, tests_of(step)]
+    command = [sys.executable, "-m", "pytest", "-q", "-m", marker, file_of_tests(step)]
     command += ["--server", str(ROOT / server / "server.py"), f"--junitxml={report}"]
     done = subprocess.run(command, cwd=TESTS.parent, capture_output=True, text=True, timeout=300)
     assert report.exists(), f"pytest made no report:\n{done.stdout}{done.stderr}"
