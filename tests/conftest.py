@@ -36,9 +36,10 @@ def command(request):
 
 
 @pytest.fixture(scope="module")
-def server(command):
-    """A running server that the tests of one file share."""
-    with Server([*command, "--port", "0"]) as server:
+def server(command, request):
+    """A running server that the tests of a file share. It runs the file's APPLICATION, if any."""
+    application = getattr(request.module, "APPLICATION", None)
+    with Server([*command, *filter(None, [application]), "--port", "0"]) as server:
         yield server
         assert server.is_running(), f"The server ended during the tests:\n{server.report()}"
 
@@ -56,3 +57,12 @@ def start(command):
     yield start_server
     for server in servers:
         server.kill()
+
+
+@pytest.fixture
+def gate(tmp_path):
+    """A gate at which requests for gate.target wait until gate.open(): see fork_apps.py."""
+    from fork_apps import Gate  # needs a POSIX system
+
+    with Gate(tmp_path / "gate") as gate:
+        yield gate

@@ -16,6 +16,8 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+import psutil
+
 ROOT = Path(__file__).parent.parent
 TESTS = Path(__file__).parent
 STEPS = [
@@ -265,3 +267,11 @@ def wait_until(condition, hint, seconds=PATIENCE):
         assert time.monotonic() < deadline, hint() if callable(hint) else hint
         time.sleep(0.01)
     return value
+
+
+def is_at_work(pid):
+    """Return whether a process runs: it exists, and is no zombie."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -11,9 +11,8 @@ import shutil
 import signal
 import sys
 
-import psutil
 import pytest
-from harness import ROOT, Server, wait_until
+from harness import ROOT, Server, is_at_work, wait_until
 from test_course_browser import ARGUMENTS, CHROMIUM
 
 NOTEBOOKS = ROOT / "notebooks"
@@ -22,14 +21,6 @@ START = "from lab import start\nserver = start('step04_fork')\nprint(server.pid)
 jupyter_client = pytest.importorskip("jupyter_client", reason="run make lab or make notebooks once")
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="step 4 needs os.fork")
-
-
-def is_running(pid):
-    """Return whether a process is there, and is no zombie."""
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def execute(client, source):
@@ -62,9 +53,9 @@ def test_a_server_ends_with_the_kernel_that_started_it(end):
     manager, client = jupyter_client.manager.start_new_kernel(cwd=NOTEBOOKS)
     try:
         pid = int(execute(client, START))
-        assert is_running(pid)
+        assert is_at_work(pid)
         end(manager)
-        wait_until(lambda: not is_running(pid), f"The server {pid} outlived its kernel: {end}.")
+        wait_until(lambda: not is_at_work(pid), f"The server {pid} outlived its kernel: {end}.")
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)
@@ -83,9 +74,9 @@ def test_a_server_in_a_with_block_ends_when_the_cell_is_interrupted(tmp_path):
         client.execute(source)
         wait_until(lambda: began.exists() and began.read_text(), "The cell did not begin.", 30)
         pid = int(began.read_text())
-        assert is_running(pid)
+        assert is_at_work(pid)
         manager.interrupt_kernel()
-        wait_until(lambda: not is_running(pid), f"The server {pid} outlived its cell.")
+        wait_until(lambda: not is_at_work(pid), f"The server {pid} outlived its cell.")
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)

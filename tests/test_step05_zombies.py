@@ -11,28 +11,13 @@ import threading
 
 import psutil
 import pytest
-from fork_apps import Gate
-from harness import PATIENCE, ROOT, Server, connect, get, receive_all, wait_until
+from harness import PATIENCE, ROOT, connect, get, is_at_work, receive_all, wait_until
 
 STEP = "step05_zombies"
+APPLICATION = "fork_apps:application"
 SOON = 2  # seconds in which an answer comes, if nothing holds it up
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this step needs os.fork")
-
-
-@pytest.fixture(scope="module")
-def server(command):
-    """A running server with the application of fork_apps.py, which the tests here share."""
-    with Server([*command, "fork_apps:application", "--port", "0"]) as server:
-        yield server
-        assert server.is_running(), f"The server ended during the tests:\n{server.report()}"
-
-
-@pytest.fixture
-def gate(tmp_path):
-    """A gate at which requests for gate.target wait until gate.open()."""
-    with Gate(tmp_path / "gate") as gate:
-        yield gate
 
 
 class RequestAtGate:
@@ -59,14 +44,6 @@ class RequestAtGate:
     def __exit__(self, *_):
         self.stream.close()
         self.connection.close()
-
-
-def is_at_work(pid):
-    """Return whether a process runs: it exists, and is no zombie."""
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def check_no_children(server, hint):
