@@ -121,7 +121,14 @@ class Server:
         return found[count - 1]
 
     def report(self):
-        """Return all that the server printed, for the message of a failed test."""
+        """Return all that the server printed, for the message of a failed test.
+
+        A server that is about to end gets half a second for its last words.
+        """
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(0.5)
+            for thread in self.threads:
+                thread.join(1)
         return "\n".join([*self.output("stdout"), *self.output("stderr")]) or "(nothing)"
 
     def is_running(self):
