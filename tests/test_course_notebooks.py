@@ -82,6 +82,20 @@ def test_a_server_in_a_with_block_ends_when_the_cell_is_interrupted(tmp_path):
         manager.shutdown_kernel(now=True)
 
 
+def run_all(page):
+    """Choose "Run All Cells" in the menu; return whether the kernel begins to work."""
+    page.locator(".jp-Notebook .jp-Cell").first.click()
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.locator(".lm-Menu-item", has_text=re.compile("^Run All Cells")).click()
+    busy = page.locator(".jp-Notebook-ExecutionIndicator[data-status=busy]")
+    try:
+        busy.wait_for(timeout=5000)
+    except Exception as error:  # too early: the notebook was not ready
+        assert "Timeout" in str(error), error
+        return False
+    return True
+
+
 def run_cells(page, notebook):
     """Save the notebook; return its code cells if all of them have run, else None."""
     page.keyboard.press("Control+s")
@@ -120,12 +134,7 @@ def test_a_notebook_runs_in_jupyterlab_and_shows_its_pictures(tmp_path):
         page = browser.new_page()
         page.goto(f"{url}/lab/tree/01_echo_socket.ipynb?token={token}")
         page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(timeout=60_000)
-        page.get_by_role("menuitem", name="Run", exact=True).click()
-        page.locator(".lm-Menu-item", has_text=re.compile("^Run All Cells")).click()
-
-        indicator = page.locator(".jp-Notebook-ExecutionIndicator")
-        indicator.and_(page.locator("[data-status=busy]")).wait_for(timeout=60_000)
-        indicator.and_(page.locator("[data-status=idle]")).wait_for(timeout=60_000)
+        wait_until(lambda: run_all(page), "JupyterLab did not begin to run the notebook.", 60)
         cells = wait_until(lambda: run_cells(page, notebook), "Not every cell has run.", 60)
         picture = page.locator(".jp-RenderedImage img").first
         picture.wait_for(state="attached")
