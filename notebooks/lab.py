@@ -114,17 +114,6 @@ def stopwatch():
     return lambda: time.monotonic() - began
 
 
-def timeline(title, spans):
-    """Draw one bar for each (name, begin, end) in seconds: what happened when."""
-    _, axes = plt.subplots(figsize=(8, 0.4 * len(spans) + 1.2))
-    for row, (name, begin, end) in enumerate(spans):
-        axes.barh(row, end - begin, left=begin, height=0.6, color="0.45", edgecolor="black")
-        axes.text(begin, row, f" {name}", va="center", color="white", fontweight="bold")
-    axes.set(title=title, xlabel="seconds", yticks=[])
-    axes.invert_yaxis()
-    plt.show()
-
-
 def start_other(command, pattern, stream, **options):
     """Start a server that is not ours; find its port in the line of that stream that fits.
 
