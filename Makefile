@@ -9,7 +9,7 @@ BEFORE_04 := step03_wsgi
 BEFORE_05 := step04_fork
 PYTEST = $(VENV)/bin/python -m pytest $(if $(SERVER),--server '$(SERVER)')
 
-.PHONY: help test lab diff notebooks notebooks-write lint format prose clean
+.PHONY: help test lab diff notebooks notebooks-write lint format prose pictures clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -38,6 +38,9 @@ notebooks-write: $(VENV)/lab-installed ## run all notebooks, and store what has 
 
 prose: $(VENV)/tests-installed ## write the diffs and mistakes that the READMEs quote
 	$(VENV)/bin/python tests/prose.py
+
+pictures: $(VENV)/tests-installed ## take the pictures of the process page that README.md shows
+	$(VENV)/bin/python pictures/take.py
 
 clean: ## remove the virtual environment
 	rm -rf $(VENV)

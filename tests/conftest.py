@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from browser import browser, page  # noqa: F401, these are fixtures
 from harness import ROOT, Server
 
 

@@ -18,6 +18,9 @@ COPIES = {
     "app.py": 3,
     "flask_app.py": 3,
     "templates/home.html": 3,
+    "templates/processes.css": 3,
+    "templates/processes.html": 3,
+    "templates/processes.js": 3,
 }
 # The top-level names of server.py that a step adds, changes or drops.
 IDEAS = {

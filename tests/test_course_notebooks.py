@@ -12,8 +12,8 @@ import signal
 import sys
 
 import pytest
+from browser import ARGUMENTS, CHROMIUM, needs_chromium
 from harness import ROOT, Server, is_at_work, wait_until
-from test_course_browser import ARGUMENTS, CHROMIUM
 
 NOTEBOOKS = ROOT / "notebooks"
 START = "from lab import start\nserver = start('step04_fork')\nprint(server.pid)"
@@ -108,7 +108,7 @@ def run_cells(page, notebook):
     return cells if all(cell["execution_count"] for cell in cells) else None
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium or Chrome is installed")
+@needs_chromium
 def test_a_notebook_runs_in_jupyterlab_and_shows_its_pictures(tmp_path):
     pytest.importorskip("jupyterlab", reason="run make lab once")
     playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
