@@ -36,9 +36,9 @@ def without_blocks(text):
 
 
 def anchors(page):
-    """Return the anchors of a page's headings, made as GitHub makes them."""
+    """Return the anchors of a page's headings, in their order, made as GitHub makes them."""
     headings = re.findall(r"^#+ (.+)$", without_blocks(page.read_text("utf-8")), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in headings}
+    return [re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in headings]
 
 
 @lessons
