@@ -17,23 +17,15 @@ from pathlib import Path
 
 import psutil
 from chart import draw
-from contenders import (
-    FOLDER,
-    ROOT,
-    echo_servers,
-    exchange,
-    own_backlog,
-    running,
-    wait_until,
-    web_servers,
-)
+from contenders import FOLDER, ROOT, echo_servers, own_backlog, running, web_servers
 from load import REQUEST, WRK, burst, client_name, echo, load
-from machine import about, make_room_for_descriptors, memory, room_for_processes, zombies
+from machine import about, children, make_room_for_descriptors, memory, room_for_processes
 from report import read_results, summary, write_results
 from tqdm import tqdm
 
 sys.path.insert(0, str(ROOT / "notebooks"))
 
+from harness import exchange, wait_until
 from lab import changed
 
 FULL = {"rounds": 5, "seconds": 1, "connections": [1, 8, 64], "requests": 20_000, "clients": 500}
@@ -83,7 +75,7 @@ def growth(options):
         count = min(options.requests, room_for_processes() * 3 // 4)
         with running(server.command_for("hello")) as process:
             rows.append({"server": server.name} | grow(process, max(1, count // WINDOWS)))
-            left = zombies(process.pid)
+            left = zombies(process)
         wait_until(
             lambda left=left: not any(map(psutil.pid_exists, left)),
             "Zombies stay after their parent has ended: process 1 does not wait for them. "
@@ -110,10 +102,23 @@ def grow(process, size):
                 "p50": round(statistics.median(times), 4),
                 "memory": parent.memory_info().rss,
                 "descriptors": parent.num_fds(),
-                "zombies": len(zombies(process.pid)),
+                "zombies": len(zombies(process)),
             }
         )
     return {"errors": errors, "samples": samples}
+
+
+def zombies(process):
+    """Return the PIDs of a server's zombies, as soon as no child of it is at work."""
+    found = {}
+
+    def all_have_ended():
+        found.clear()
+        found.update(children(process.pid))
+        return all(found.values())
+
+    wait_until(all_have_ended, "A child of the server is still at work.")
+    return list(found)
 
 
 def bursts(options):
@@ -168,7 +173,13 @@ def progress(name, turns):
     return tqdm(list(turns), desc=name, disable=None)
 
 
-PARTS = {"web": web, "echo": echoes, "growth": growth, "burst": bursts}
+# Each part: what measures it, and how the load is made, for the results.
+PARTS = {
+    "web": (web, "{wrk}, {rounds} rounds, {seconds:g} s for each measurement"),
+    "echo": (echoes, "a Python client, {rounds} rounds, {seconds:g} s for each measurement"),
+    "growth": (growth, "a Python client, one request after another"),
+    "burst": (bursts, "a Python client, {rounds} rounds"),
+}
 
 
 def read_options():
@@ -210,11 +221,11 @@ def main():
     make_room_for_descriptors(4 * options.clients)
     options.output.mkdir(parents=True, exist_ok=True)
     results = read_results(options.output)
-    how = {"client": client_name(options.client), "rounds": options.rounds}
     try:
         for part in options.part:
-            rows = PARTS[part](options)
-            results[part] = {"about": about() | how | {"seconds": options.seconds}, "rows": rows}
+            measure, how = PARTS[part]
+            how = how.format(wrk=client_name(options.client), **vars(options))
+            results[part] = {"about": about() | {"load": how}, "rows": measure(options)}
             write_results(results, options.output)
     except AssertionError as error:
         sys.exit(str(error))

@@ -13,7 +13,7 @@ FOLDER = Path(__file__).resolve().parent
 ROOT = FOLDER.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
-from harness import Server, exchange, wait_until  # noqa: E402, F401
+from harness import Server, wait_until  # noqa: E402
 
 FIRST_LINE = re.compile(r"Listening (?:on|at:) (?:http://)?127\.0\.0\.1:(\d+).*\n")
 

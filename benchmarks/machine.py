@@ -73,10 +73,10 @@ def memory(pid):
     return total
 
 
-def zombies(pid):
-    """Return the PIDs of the children of a process that have ended."""
-    return [
-        process.pid
+def children(pid):
+    """Return the children of a process: a dict from each PID to whether it is a zombie."""
+    return {
+        process.pid: process.info["status"] == psutil.STATUS_ZOMBIE
         for process in psutil.process_iter(["ppid", "status"])
-        if process.info["ppid"] == pid and process.info["status"] == psutil.STATUS_ZOMBIE
-    ]
+        if process.info["ppid"] == pid
+    }

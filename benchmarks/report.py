@@ -128,8 +128,7 @@ def circumstances(about):
     packages = ", ".join(f"{name} {version}" for name, version in about["packages"].items())
     return (
         f"{about['date']}, {about['processors']} processors, {about['system']}, "
-        f"{about['python']}, {packages}. Load: {about['client']}. Rounds: {about['rounds']}, "
-        f"of {about['seconds']:g} s for each measurement."
+        f"{about['python']}, {packages}. Load: {about['load']}."
     )
 
 
@@ -248,7 +247,8 @@ def quotes(results):
             found[name] = f"{median(row['rate']):,.0f}"
     if results:
         found["summary"] = f"\n\n{summary(results)}\n\n"
-        found["circumstances"] = circumstances(next(iter(results.values()))["about"])
+    for part, measured in results.items():
+        found[f"circumstances of {part}"] = circumstances(measured["about"])
     return found
 
 
