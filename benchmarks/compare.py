@@ -191,7 +191,7 @@ def read_options():
     )
     add = parser.add_argument
     add("part", nargs="*", metavar="PART", help=f"{', '.join(PARTS)} (default: all)")
-    add("--quick", action="store_true", help="one round, 8 connections: about a minute")
+    add("--quick", action="store_true", help="one round, 8 connections: a minute and a half")
     add("--server", action="append", metavar="NAME", help="only this server; may be repeated")
     add("--client", choices=["wrk", "python"], help="default: wrk if it is installed")
     add("--rounds", type=int, metavar="N", help="turns of each server")
