@@ -9,7 +9,7 @@ BEFORE_04 := step03_wsgi
 BEFORE_05 := step04_fork
 PYTEST = $(VENV)/bin/python -m pytest $(if $(SERVER),--server '$(SERVER)')
 
-.PHONY: help test lab diff notebooks notebooks-write lint format prose pictures clean
+.PHONY: help test lab diff notebooks notebooks-write lint format prose pictures bench bench-quick clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -38,6 +38,14 @@ notebooks-write: $(VENV)/lab-installed ## run all notebooks, and store what has 
 
 prose: $(VENV)/tests-installed ## write the diffs and mistakes that the READMEs quote
 	$(VENV)/bin/python tests/prose.py
+	$(VENV)/bin/python benchmarks/report.py
+
+bench: $(VENV)/bench-installed ## measure all servers for a quarter of an hour; PART=growth for one part
+	$(VENV)/bin/python benchmarks/compare.py $(PART)
+	$(VENV)/bin/python benchmarks/report.py
+
+bench-quick: $(VENV)/bench-installed ## the same in a minute and a half; no stored result changes
+	$(VENV)/bin/python benchmarks/compare.py --quick $(PART)
 
 pictures: $(VENV)/tests-installed ## take the pictures of the process page that README.md shows
 	$(VENV)/bin/python pictures/take.py
@@ -53,6 +61,10 @@ $(VENV)/tests-installed: requirements.txt
 
 $(VENV)/lab-installed: $(VENV)/tests-installed notebooks/requirements.txt
 	$(call install,notebooks/requirements.txt)
+	touch $@
+
+$(VENV)/bench-installed: $(VENV)/tests-installed benchmarks/requirements.txt
+	$(call install,benchmarks/requirements.txt)
 	touch $@
 
 define install

@@ -11,7 +11,7 @@ from course import changed_lines
 from harness import ROOT, STEPS, TESTS
 from prose import MARKED, fill
 
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("step*/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("step*/*.md"), ROOT / "benchmarks" / "README.md"])
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 HEADINGS = [
     "What you will be able to do",
