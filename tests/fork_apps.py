@@ -1,4 +1,4 @@
-"""A WSGI application for the tests of steps 4 and 5: it shows its process, waits, and ends."""
+"""A WSGI application for the tests of steps 4 to 6: it shows its process, waits, and ends."""
 
 import atexit
 import contextlib
