@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 ITERATIVE = ["step02_http_server", "step03_wsgi"]
-FORKING = ["step04_fork", "step05_zombies"]
+FORKING = ["step04_fork", "step05_zombies", "step06_prefork"]
 ARGUMENTS = [
     "--headless",
     "--no-sandbox",
@@ -28,7 +28,7 @@ needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium or Chr
 
 def each(steps):
     """Return the parameters for a test of each of these steps."""
-    no_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="steps 4 and 5 need os.fork")
+    no_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="steps 4 to 6 need os.fork")
     return [pytest.param(step, marks=[no_fork] if step in FORKING else []) for step in steps]
 
 

@@ -26,6 +26,7 @@ STEPS = [
     "step03_wsgi",
     "step04_fork",
     "step05_zombies",
+    "step06_prefork",
 ]
 PATIENCE = 10  # seconds until a test gives up waiting for what should come at once
 

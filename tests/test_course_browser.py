@@ -1,4 +1,4 @@
-"""A real browser, headless Chromium, gets the pages of steps 2 to 5."""
+"""A real browser, headless Chromium, gets the pages of steps 2 to 6."""
 
 import re
 import sys
