@@ -7,12 +7,11 @@ import subprocess
 import textwrap
 
 import pytest
-from course import changed_lines
+from course import BLOCK, changed_lines, headings, without_blocks
 from harness import ROOT, STEPS, TESTS
 from prose import MARKED, fill
 
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("step*/*.md")])
-BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 HEADINGS = [
     "What you will be able to do",
     "Run it",
@@ -28,17 +27,6 @@ HEADINGS = [
 
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 lessons = pytest.mark.parametrize("step", STEPS)
-
-
-def without_blocks(text):
-    """Return a page without its fenced blocks."""
-    return BLOCK.sub("", text)
-
-
-def anchors(page):
-    """Return the anchors of a page's headings, made as GitHub makes them."""
-    headings = re.findall(r"^#+ (.+)$", without_blocks(page.read_text("utf-8")), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in headings}
 
 
 @lessons
@@ -113,7 +101,7 @@ def test_links_lead_somewhere(page):
         linked = (page.parent / path).resolve() if path else page
         assert linked.exists(), f"{page.name} links {target}, and there is no such file."
         if anchor and linked.suffix == ".md":
-            assert anchor in anchors(linked), f"{page.name} links {target}: no such heading."
+            assert anchor in headings(linked), f"{page.name} links {target}: no such heading."
 
 
 @pages
