@@ -305,6 +305,10 @@ def application(environ, start_response):
 def test_a_stop_signal_that_does_not_interrupt_accept_is_not_lost(start, tmp_path):
     (tmp_path / "another_thread.py").write_text(ANOTHER_THREAD)
     server = start("another_thread:application", cwd=tmp_path)
+    wait_until(
+        lambda: psutil.Process(server.pid).status() == psutil.STATUS_SLEEPING,
+        "The server has nothing to do, and it does not wait in accept.",
+    )
     server.send_signal(signal.SIGTERM)
     check_end(server)
 
