@@ -28,6 +28,7 @@ STEPS = [
     "step04_fork",
     "step05_zombies",
 ]
+MOST_BYTES = 64 * 1024 * 1024  # of one answer: what is longer never ends
 PATIENCE = 10  # seconds until a test gives up waiting for what should come at once
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background job:
@@ -219,9 +220,13 @@ def receive_all(connection):
     Fails with a hint if the stream does not end, and returns what came before a reset.
     """
     data = bytearray()
+    deadline = time.monotonic() + 3 * PATIENCE
     try:
         while piece := connection.recv(65536):
             data += piece
+            assert len(data) < MOST_BYTES and time.monotonic() < deadline, (
+                f"The connection goes on and on: {bytes(data[:200])!r} ... {len(data)} bytes."
+            )
     except ConnectionResetError:
         if not data:
             raise

@@ -29,6 +29,7 @@ MINE = ROOT / "mine"
 MOST_SECONDS = 120  # for the tests of one step
 MOST_SECONDS_RED = 15  # after the first that fails: a server that hangs makes each test wait
 MOST_LINES = 14  # of a hint
+GIVEN = {"step03_wsgi": ["app.py", "flask_app.py", "templates"]}  # applications, not the server
 YOURS_IN_STEP_1 = {"server.py": ["listen", "serve", "handle"], "client.py": ["echo"]}
 
 
@@ -131,7 +132,7 @@ def run(steps, server):
     print("The tests, which you can run yourself:\n")
     print(f"    {shown(sys.executable, '-m', 'pytest', *files, *options)}\n", flush=True)
     options += ["-qq", "--tb=no", "--no-summary", "--no-header"]
-    options += [f"--session-timeout={MOST_SECONDS * len(steps)}"]
+    options += ["--timeout=30", f"--session-timeout={MOST_SECONDS * len(steps)}"]
     status = pytest.main([*files, *options], plugins=[view])
     if not view.tests:
         sys.exit("pytest could not begin. The command above shows why.")
@@ -158,6 +159,8 @@ def check(step, server):
         if step != STEPS[-1]:
             following = STEPS[STEPS.index(step) + 1]
             print(f"Go on with the same folder: {loop_command('check', following)}")
+            for name in GIVEN.get(following, []):
+                print(f"Copy into it, since it is given: {following}/{name}")
         return 0
     if not view.failures:
         print(f"The others were not run: {MOST_SECONDS} seconds were over.")
@@ -206,6 +209,10 @@ def start(step):
         print("handle, and in client.py, echo.")
     else:
         print(f"mine/ is a copy of {source.name}: all that step {number + 1} begins with.")
+    for name in GIVEN.get(step, []):
+        copy = shutil.copytree if (ROOT / step / name).is_dir() else shutil.copy
+        copy(ROOT / step / name, MINE / name)
+        print(f"{name} is given: it belongs to an application.")
     print(f"Read {step}/README.md, change the files in mine/, and test them, again and again:\n")
     print(f"    {loop_command('check', step)}")
 

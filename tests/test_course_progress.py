@@ -66,7 +66,13 @@ def test_start_copies_the_step_before(course, step):
     done = loop(course, step[4:6], "--start")
     assert done.returncode == 0, done.stderr
     assert f"make check STEP={step[4:6]}" in done.stdout
-    assert contents(course / "mine") == contents(ROOT / STEPS[STEPS.index(step) - 1])
+    given = {
+        path: data
+        for path, data in contents(ROOT / step).items()
+        if step == "step03_wsgi" and path.parts[0] in ("app.py", "flask_app.py", "templates")
+    }
+    before = contents(ROOT / STEPS[STEPS.index(step) - 1])
+    assert contents(course / "mine") == before | given
 
 
 def test_step_1_begins_with_a_frame_in_which_the_lesson_is_left_to_write(course):

@@ -51,6 +51,15 @@ def zombies(server):
     return [child.pid for child in children if not is_at_work(child.pid)]
 
 
+@pytest.mark.lesson("descriptors-are-duplicated")
+def test_the_client_sees_the_end_of_the_stream(server):
+    hint = (
+        "The client did not get an answer and then the end of the stream. "
+        "A connection ends when its last copy is closed. Does the parent close its own?"
+    )
+    ask_soon(server, "/process", hint)
+
+
 @pytest.mark.lesson("fork-returns-twice")
 @pytest.mark.new("The server itself answered")
 def test_a_child_of_the_server_answers_each_request(server):
@@ -129,15 +138,6 @@ def test_a_slow_client_holds_up_nobody(server, sent):
             "The parent should only accept and fork. Who reads the request?"
         )
         ask_soon(server, "/process", hint)
-
-
-@pytest.mark.lesson("descriptors-are-duplicated")
-def test_the_client_sees_the_end_of_the_stream(server):
-    hint = (
-        "The answer came, but not the end of the stream: the client waits for more. "
-        "A connection ends when its last copy is closed. Does the parent close its own?"
-    )
-    ask_soon(server, "/process", hint)
 
 
 @pytest.mark.lesson("descriptors-are-duplicated")
@@ -231,6 +231,22 @@ def test_what_an_application_prints_is_there_once(start):
 
 
 @pytest.mark.lesson("the-child-leaves-by-os_exit")
+def test_exit_handlers_run_once_in_the_server(start, tmp_path):
+    notes = tmp_path / "notes"
+    server = start("fork_apps:application", environment={"NOTE_AT_EXIT": str(notes)})
+    for target in ("/process", "/end?raise", "/end?KeyboardInterrupt"):
+        get(server, target)
+    server.send_signal(signal.SIGINT)
+    server.wait()
+    pids = notes.read_text().split() if notes.exists() else []
+    assert pids == [str(server.pid)], (
+        f"The exit handlers ran in the processes {pids}, not just in the server, {server.pid}. "
+        "They were set up before the fork, so each child has a copy. A child leaves by os._exit, "
+        "which runs none of them: sys.exit would."
+    )
+
+
+@pytest.mark.lesson("the-child-leaves-by-os_exit")
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
 def test_what_was_in_a_buffer_before_the_fork_is_written_once(start, stream):
     server = start(
@@ -247,22 +263,6 @@ def test_what_was_in_a_buffer_before_the_fork_is_written_once(start, stream):
         f"Before the first fork the application wrote <early>, once. It is on {stream} "
         f"{output.count('<early>')} times: each child had a copy of the buffer, and flushed it. "
         f"Flush {stream} before the fork. It has:\n{output}"
-    )
-
-
-@pytest.mark.lesson("the-child-leaves-by-os_exit")
-def test_exit_handlers_run_once_in_the_server(start, tmp_path):
-    notes = tmp_path / "notes"
-    server = start("fork_apps:application", environment={"NOTE_AT_EXIT": str(notes)})
-    for target in ("/process", "/end?raise", "/end?KeyboardInterrupt"):
-        get(server, target)
-    server.send_signal(signal.SIGINT)
-    server.wait()
-    pids = notes.read_text().split() if notes.exists() else []
-    assert pids == [str(server.pid)], (
-        f"The exit handlers ran in the processes {pids}, not just in the server, {server.pid}. "
-        "They were set up before the fork, so each child has a copy. A child leaves by os._exit, "
-        "which runs none of them: sys.exit would."
     )
 
 
