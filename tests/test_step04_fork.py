@@ -242,7 +242,7 @@ def test_exit_handlers_run_once_in_the_server(start, tmp_path):
     assert pids == [str(server.pid)], (
         f"The exit handlers ran in the processes {pids}, not just in the server, {server.pid}. "
         "They were set up before the fork, so each child has a copy. A child leaves by os._exit, "
-        "which runs none of them: sys.exit would."
+        "which runs none of them: sys.exit would. It does so in a finally, whatever is raised."
     )
 
 

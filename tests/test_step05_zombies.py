@@ -71,7 +71,7 @@ def check_log(server, pid, code):
         wait_until(ready, "", seconds=SOON)
     assert found, (
         f"The log has no line about the end of child {pid}. "
-        "The parent learns of it by waitpid, and should print it."
+        f"The parent learns of it by waitpid, and should print it: 'child {pid} ended with {code}'."
     )
     assert len(found) == 1 and found[0].endswith(f" {code}"), (
         f"The log says of child {pid}: {found}. It should say, once, that it ended with {code}. "
@@ -176,7 +176,11 @@ def test_the_log_says_how_each_child_ended(server, way, code):
 @pytest.mark.new("no line about the end of child")
 def test_sigterm_to_a_child_ends_that_child_alone(server):
     pid = int(get(server, "/end?terminate").body)
-    check_log(server, pid, -signal.SIGTERM)
+    try:
+        check_log(server, pid, -signal.SIGTERM)
+    except AssertionError as problem:
+        hint = "It was sent SIGTERM. Does it still have the server's handler?"
+        raise AssertionError(f"{problem} {hint}") from None
     assert get(server, "/process").status == 200, "SIGTERM to a child ended the server, too."
 
 
