@@ -7,6 +7,7 @@ BEFORE_02 := step01_echo_socket
 BEFORE_03 := step02_http_server
 BEFORE_04 := step03_wsgi
 BEFORE_05 := step04_fork
+BEFORE_06 := step05_zombies
 PYTEST = $(VENV)/bin/python -m pytest $(if $(SERVER),--server '$(SERVER)')
 PROGRESS = $(VENV)/bin/python tests/progress.py $(if $(SERVER),--server '$(SERVER)')
 

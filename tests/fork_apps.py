@@ -1,4 +1,4 @@
-"""A WSGI application for the tests of steps 4 and 5: it shows its process, waits, and ends."""
+"""A WSGI application for the tests of steps 4 to 6: it shows its process, waits, and ends."""
 
 import atexit
 import contextlib
@@ -146,6 +146,13 @@ def run_program(environ, argument):
         return [str(program.wait()).encode()]
 
 
+def use_up_descriptors(environ, argument):
+    """Let this process open no more, as if all its descriptors were in use."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    return [b"none are left"]
+
+
 PAGES = {
     "/process": show_process,
     "/count": count,
@@ -156,4 +163,5 @@ PAGES = {
     "/print": print_text,
     "/end": end,
     "/program": run_program,
+    "/descriptors": use_up_descriptors,
 }

@@ -27,6 +27,7 @@ STEPS = [
     "step03_wsgi",
     "step04_fork",
     "step05_zombies",
+    "step06_prefork",
 ]
 MOST_BYTES = 64 * 1024 * 1024  # of one answer: what is longer never ends
 PATIENCE = 10  # seconds until a test gives up waiting for what should come at once

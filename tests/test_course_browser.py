@@ -1,4 +1,4 @@
-"""A real browser, headless Chromium, gets the pages of steps 2 to 5."""
+"""A real browser, headless Chromium, gets the pages of steps 2 to 6."""
 
 import os
 import re
@@ -10,7 +10,7 @@ import pytest
 from harness import ROOT, Server
 
 ITERATIVE = ["step02_http_server", "step03_wsgi"]
-FORKING = ["step04_fork", "step05_zombies"]
+FORKING = ["step04_fork", "step05_zombies", "step06_prefork"]
 TITLES = {"step02_http_server": "Step 2: HTTP"}
 ARGUMENTS = [
     "--headless",
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium or Chrome 
 
 def each(steps):
     """Return the parameters for a test of each of these steps."""
-    no_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="steps 4 and 5 need os.fork")
+    no_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="steps 4 to 6 need os.fork")
     return [pytest.param(step, marks=[no_fork] if step in FORKING else []) for step in steps]
 
 

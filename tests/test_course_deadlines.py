@@ -1,4 +1,4 @@
-"""No client holds a server for ever: the deadlines of steps 2 to 5, with slow clients.
+"""No client holds a server for ever: the deadlines of steps 2 to 6, with slow clients.
 
 The default is ten seconds. So all slow clients come at the same time, each to a server of its
 own, and the whole file takes about twelve seconds. The first tests shorten the deadline to one
@@ -37,7 +37,7 @@ def has_fork(step):
 
 
 def pytest_generate_tests(metafunc):
-    """Test steps 2 to 5, or the server that --server names."""
+    """Test steps 2 to 6, or the server that --server names."""
     if "server_file" in metafunc.fixturenames:
         given = metafunc.config.getoption("--server")
         steps = [step for step in STEPS[1:] if has_fork(step)]

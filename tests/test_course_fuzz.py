@@ -1,6 +1,6 @@
 """Random and damaged requests, by Hypothesis, through a real socket.
 
-http_message.py is the same file in steps 2 to 5: what holds here holds in all of them.
+http_message.py is the same file in steps 2 to 6: what holds here holds in all of them.
 """
 
 import contextlib

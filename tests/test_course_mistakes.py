@@ -12,7 +12,7 @@ from harness import ROOT, TESTS
 
 MISTAKES = read_mistakes()
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="steps 4 and 5 need os.fork")
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="steps 4 to 6 need os.fork")
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda m: f"{m.step[:6]}-{m.name}")

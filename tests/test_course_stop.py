@@ -15,13 +15,22 @@ from pathlib import Path
 
 import pytest
 from fork_apps import Gate
-from harness import Server, connect
+from harness import ROOT, STEPS, Server, connect, is_at_work, wait_until
+from test_step05_zombies import RequestAtGate
 
-STEP = "step05_zombies"
+STEP = "step06_prefork"
 LIMIT = 10  # seconds: STOP_SECONDS in server.py
 ROOM = 3  # seconds that a busy computer may be late
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this step needs os.fork")
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="steps 5 and 6 need os.fork")
+
+
+def pytest_generate_tests(metafunc):
+    """Test steps 5 and 6, or the server that --server names."""
+    if "file" in metafunc.fixturenames:
+        given = metafunc.config.getoption("--server")
+        files = [Path(given).resolve()] if given else [ROOT / s / "server.py" for s in STEPS[4:]]
+        metafunc.parametrize("file", files, ids=[file.parent.name for file in files])
 
 
 @pytest.fixture
@@ -31,9 +40,20 @@ def gate(tmp_path):
         yield gate
 
 
-def seconds_to_stop(command, gate, number, stop_child=False, limit=LIMIT):
+def shorten(file, folder):
+    """Copy a server's folder, and return the copy of the server, with a limit of one second."""
+    limit_line = f"STOP_SECONDS = {LIMIT}  "
+    if file.suffix != ".py" or limit_line not in file.read_text("utf-8"):
+        pytest.skip("this server has no line STOP_SECONDS = 10")
+    copy = shutil.copytree(file.parent, folder / "copy") / file.name
+    copy.write_text(file.read_text("utf-8").replace(limit_line, "STOP_SECONDS = 1  "), "utf-8")
+    return copy
+
+
+def seconds_to_stop(file, gate, number, stop_child=False, limit=LIMIT):
     """Start a server, let a request wait in it, send a stop signal. Return how long it runs on."""
-    with Server([*command, "fork_apps:application", "--port", "0"]) as server:
+    command = [sys.executable, str(file), "fork_apps:application", "--port", "0"]
+    with Server(command) as server:
         with connect(server, 2 * limit) as connection, connection.makefile("rb") as stream:
             connection.sendall(f"GET {gate.target} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
             while stream.readline().strip():  # the status line and the headers
@@ -60,15 +80,9 @@ def seconds_to_stop(command, gate, number, stop_child=False, limit=LIMIT):
         return seconds
 
 
-@pytest.mark.lesson("the-orderly-stop")
-def test_a_child_that_never_finishes_does_not_hold_a_short_limit(command, gate, tmp_path):
-    file = Path(command[-1])
-    limit_line = f"STOP_SECONDS = {LIMIT}  "
-    if file.suffix != ".py" or limit_line not in file.read_text("utf-8"):
-        pytest.skip("this server has no line STOP_SECONDS = 10")
-    copy = shutil.copytree(file.parent, tmp_path / "copy") / file.name
-    copy.write_text(file.read_text("utf-8").replace(limit_line, "STOP_SECONDS = 1  "), "utf-8")
-    seconds = seconds_to_stop([sys.executable, str(copy)], gate, signal.SIGTERM, limit=1)
+@pytest.mark.lesson("step05_zombies/README.md#the-orderly-stop")
+def test_a_child_that_never_finishes_does_not_hold_a_short_limit(file, gate, tmp_path):
+    seconds = seconds_to_stop(shorten(file, tmp_path), gate, signal.SIGTERM, limit=1)
     assert seconds >= 1, (
         f"The server ended after {seconds:.1f} seconds, and did not give its child the time that "
         "STOP_SECONDS allows."
@@ -76,12 +90,28 @@ def test_a_child_that_never_finishes_does_not_hold_a_short_limit(command, gate, 
 
 
 @pytest.mark.lesson("the-orderly-stop")
-def test_the_limit_is_ten_seconds_for_children_that_never_finish(command, gate):
+def test_a_worker_that_never_finishes_is_ended_at_the_limit(command, gate, tmp_path):
+    copy = shorten(Path(command[-1]), tmp_path)
+    command = [sys.executable, str(copy), "fork_apps:application", "--port", "0"]
+    with Server(command) as server, RequestAtGate(gate, server) as request:
+        os.kill(request.pid, signal.SIGSTOP)
+        server.send_signal(signal.SIGTERM)
+        server.wait()
+        wait_until(
+            lambda: not is_at_work(request.pid),
+            f"The server has ended, and its worker {request.pid} is still there. The parent knows "
+            "its PID. A stopped process ignores every signal but SIGKILL.",
+            seconds=ROOM,
+        )
+
+
+@pytest.mark.lesson("step05_zombies/README.md#the-orderly-stop")
+def test_the_limit_is_ten_seconds_for_children_that_never_finish(file, gate):
     results = {}
 
     def run(name, number, stop_child):
         try:
-            results[name] = seconds_to_stop(command, gate, number, stop_child)
+            results[name] = seconds_to_stop(file, gate, number, stop_child)
         except AssertionError as problem:
             results[name] = problem
 

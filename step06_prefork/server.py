@@ -1,0 +1,161 @@
+"""Step 6: the same server. Its workers are forked before the first client comes."""
+
+import argparse
+import os
+import signal
+import socket
+import sys
+import time
+import traceback
+
+from http_message import HTTPError, read_request, refuse
+from wsgi import load_application, make_environ, run_application
+
+BACKLOG = 1024  # connections that may wait for accept
+STOP_SECONDS = 10  # for the children to finish when the server stops
+WORKERS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def listen(host, port):
+    """Return a socket that listens on an IP address or host name and a TCP port.
+
+    Port 0 lets the kernel choose a free port. Raises OSError if the address cannot
+    be had, and OverflowError if the port is above 65535. See listen(2), socket(7).
+    """
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)  # 1. create
+    if os.name == "posix":  # on Windows this option would let two servers share a port
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # 2. set options
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    listener.bind((host, port))  # 3. bind
+    listener.listen(BACKLOG)  # 4. listen
+    return listener
+
+
+def serve(listener, application, number):
+    """Keep a number of workers at work, children that serve clients, for ever. See fork(2)."""
+    if not hasattr(os, "fork"):
+        sys.exit("This server needs os.fork, which Windows lacks. It runs in WSL.")
+    listener.settimeout(1)  # a signal in the instant before accept waits so long
+    for stop_signal in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stop_signal, lambda *_: listener.close())
+    print("Listening on http://{}:{}".format(*listener.getsockname()), flush=True)
+    parent, workers = os.getpid(), set()
+    while listener.fileno() != -1:
+        while len(workers) < number:
+            try:
+                pid = os.fork()
+            except OSError as error:
+                log("server", f"cannot fork: {error.strerror}")
+                time.sleep(1)
+                break
+            if pid == 0:
+                work(listener, application, parent)
+            workers.add(pid)
+            log("server", f"started child {pid}")
+        time.sleep(0.1)
+        reap(workers)
+    log("server", "stops when its children have finished")
+    for pid in workers:
+        os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_SECONDS
+    while reap(workers) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    for pid in workers:
+        os.kill(pid, signal.SIGKILL)
+
+
+def work(listener, application, parent):
+    """Serve one client after another, until the parent is gone or accept fails: then end.
+
+    It fails when a stop signal has closed the listener. parent: the PID of the parent.
+    """
+    try:
+        while os.getppid() == parent:
+            try:
+                connection, _ = listener.accept()  # 5. accept
+            except TimeoutError:  # nobody came
+                continue
+            handle(connection, application, multiprocess=True)  # 6. read and answer
+            sys.stdout.flush()
+            connection.close()  # 7. close, and accept again
+    finally:
+        os._exit(0)
+
+
+def reap(workers):
+    """Collect every child that has ended, and say whether others are at work. See waitpid(2)."""
+    try:
+        while True:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                return True
+            log(f"child {pid}", f"ended with {os.waitstatus_to_exitcode(status)}")
+            workers.discard(pid)
+    except ChildProcessError:
+        return False
+
+
+def handle(connection, application, multiprocess=False):
+    """Read one HTTP request from a connected socket, and let the application answer it."""
+    client = "?"
+    try:
+        client = "{}:{}".format(*connection.getpeername())
+        request = read_request(connection)
+        server_address, client_address = connection.getsockname(), connection.getpeername()
+        environ = make_environ(request, server_address, client_address, multiprocess)
+        status = run_application(application, environ, connection)
+        log(client, f"{request.method} {request.target} {request.version} -> {status}")
+    except HTTPError as error:  # this request gets no page
+        refuse(connection, error)
+        log(client, error)
+    except OSError as error:  # this client is lost; the next one is not
+        log(client, error)
+    except Exception:  # a mistake in this server must not end it
+        traceback.print_exc()
+
+
+def log(who, event):
+    """Print one line: the PID of this process, who it is about, and what happened.
+
+    It is a single write(2), so the lines of several processes never mix.
+    """
+    line = f"[{os.getpid()}] {who} {event}\n"
+    try:
+        os.write(1, line.encode())
+    except OSError:  # nobody reads our output any more: serve on
+        pass
+
+
+def main():
+    """Read the command line, listen, and serve until Ctrl-C."""
+    parser = argparse.ArgumentParser(
+        usage=argparse.SUPPRESS,  # a mistake gets one line
+        description=__doc__,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("application", metavar="APPLICATION", nargs="?", help="module:callable")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--port", type=int, default=8000, help="port to listen on; 0: any free one")
+    parser.add_argument("--workers", type=int, default=WORKERS, help="processes that serve")
+    arguments = parser.parse_args()
+    if arguments.workers < 1:
+        parser.error(f"argument --workers: {arguments.workers} is less than 1")
+    if os.name == "nt":  # on Windows accept does not notice Ctrl-C
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        application = load_application(arguments.application)
+    except (Exception, SystemExit) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())  # in one line
+        parser.error(f"cannot load {arguments.application}: {reason}")
+    try:
+        listener = listen(arguments.host, arguments.port)
+    except (OSError, OverflowError, UnicodeError) as error:
+        parser.error(f"cannot listen on {arguments.host}:{arguments.port}: {error}")
+    try:
+        serve(listener, application, arguments.workers)
+    except KeyboardInterrupt:
+        pass
+
+
+if __name__ == "__main__":
+    main()
