@@ -7,6 +7,7 @@ import contextlib
 import functools
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -28,6 +29,7 @@ STEPS = [
     "step05_zombies",
     "step06_prefork",
 ]
+MOST_BYTES = 64 * 1024 * 1024  # of one answer: what is longer never ends
 PATIENCE = 10  # seconds until a test gives up waiting for what should come at once
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background job:
@@ -115,9 +117,10 @@ class Server:
 
         with self.changed:
             self.changed.wait_for(ready, PATIENCE)
+        wanted = f"with {pattern!r} on {name} ({len(found)} of {count})" if pattern else "at all"
         assert len(found) >= count, (
-            f"The server printed no line with {pattern!r} on {name} ({len(found)} of {count}). "
-            f"It printed:\n{self.report()}"
+            f"The server printed no line {wanted}. It was started by: "
+            f"{shlex.join(map(str, self.command))}\nIt printed:\n{self.report()}"
         )
         return found[count - 1]
 
@@ -218,9 +221,13 @@ def receive_all(connection):
     Fails with a hint if the stream does not end, and returns what came before a reset.
     """
     data = bytearray()
+    deadline = time.monotonic() + 3 * PATIENCE
     try:
         while piece := connection.recv(65536):
             data += piece
+            assert len(data) < MOST_BYTES and time.monotonic() < deadline, (
+                f"The connection goes on and on: {bytes(data[:200])!r} ... {len(data)} bytes."
+            )
     except ConnectionResetError:
         if not data:
             raise
@@ -242,6 +249,10 @@ def exchange(server, data, timeout=PATIENCE):
 
 def parse_reply(data):
     """Take the bytes of an HTTP response apart. Fails with a hint if they are none."""
+    assert not re.match(rb"HTTP/[^\r\n]*\n", data), (
+        f"The status line ends with LF alone: {data[:60]!r}. "
+        "In HTTP a line ends with CR LF, b'\\r\\n'."
+    )
     head, empty_line, body = data.partition(b"\r\n\r\n")
     status_line, *header_lines = head.decode("latin-1").split("\r\n")
     match = re.fullmatch(r"HTTP/1\.[01] (\d{3}) ?(.*)", status_line)

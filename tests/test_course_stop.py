@@ -80,6 +80,7 @@ def seconds_to_stop(file, gate, number, stop_child=False, limit=LIMIT):
         return seconds
 
 
+@pytest.mark.lesson("step05_zombies/README.md#the-orderly-stop")
 def test_a_child_that_never_finishes_does_not_hold_a_short_limit(file, gate, tmp_path):
     seconds = seconds_to_stop(shorten(file, tmp_path), gate, signal.SIGTERM, limit=1)
     assert seconds >= 1, (
@@ -88,6 +89,7 @@ def test_a_child_that_never_finishes_does_not_hold_a_short_limit(file, gate, tmp
     )
 
 
+@pytest.mark.lesson("the-orderly-stop")
 def test_a_worker_that_never_finishes_is_ended_at_the_limit(command, gate, tmp_path):
     copy = shorten(Path(command[-1]), tmp_path)
     command = [sys.executable, str(copy), "fork_apps:application", "--port", "0"]
@@ -103,6 +105,7 @@ def test_a_worker_that_never_finishes_is_ended_at_the_limit(command, gate, tmp_p
         )
 
 
+@pytest.mark.lesson("step05_zombies/README.md#the-orderly-stop")
 def test_the_limit_is_ten_seconds_for_children_that_never_finish(file, gate):
     results = {}
 

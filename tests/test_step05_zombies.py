@@ -71,7 +71,7 @@ def check_log(server, pid, code):
         wait_until(ready, "", seconds=SOON)
     assert found, (
         f"The log has no line about the end of child {pid}. "
-        "The parent learns of it by waitpid, and should print it."
+        f"The parent learns of it by waitpid, and should print it: 'child {pid} ended with {code}'."
     )
     assert len(found) == 1 and found[0].endswith(f" {code}"), (
         f"The log says of child {pid}: {found}. It should say, once, that it ended with {code}. "
@@ -88,6 +88,7 @@ def is_refused(server):
     return False
 
 
+@pytest.mark.lesson("sigchld-tells-the-parent")
 @pytest.mark.new("children stay in the process table (zombie)")
 @pytest.mark.until_step05
 def test_no_zombie_stays_after_a_request(server):
@@ -95,6 +96,7 @@ def test_no_zombie_stays_after_a_request(server):
     check_no_children(server, "The child has ended. Who waits for it?")
 
 
+@pytest.mark.lesson("the-handler-loops")
 @pytest.mark.new("children stay in the process table (zombie)")
 @pytest.mark.until_step05
 def test_ten_children_that_end_at_once_are_all_reaped(start, gate):
@@ -118,6 +120,7 @@ def test_ten_children_that_end_at_once_are_all_reaped(start, gate):
             check_log(server, request.pid, 0)
 
 
+@pytest.mark.lesson("the-handler-loops")
 @pytest.mark.new("children stay in the process table (zombie)")
 @pytest.mark.until_step05
 def test_five_hundred_requests_leave_no_zombie_and_no_descriptor(server):
@@ -150,6 +153,7 @@ def test_five_hundred_requests_leave_no_zombie_and_no_descriptor(server):
     )
 
 
+@pytest.mark.lesson("wait-collects-a-child")
 @pytest.mark.new("no line about the end of child")
 @pytest.mark.parametrize(
     "way, code",
@@ -160,7 +164,6 @@ def test_five_hundred_requests_leave_no_zombie_and_no_descriptor(server):
         ("_exit", 3),
         ("abort", -signal.SIGABRT),
         ("kill", -signal.SIGKILL),
-        pytest.param("terminate", -signal.SIGTERM, marks=pytest.mark.until_step05),
     ],
 )
 def test_the_log_says_how_each_child_ended(server, way, code):
@@ -172,6 +175,20 @@ def test_the_log_says_how_each_child_ended(server, way, code):
     )
 
 
+@pytest.mark.lesson("the-child-gives-the-handler-back")
+@pytest.mark.new("no line about the end of child")
+@pytest.mark.until_step05
+def test_sigterm_to_a_child_ends_that_child_alone(server):
+    pid = int(get(server, "/end?terminate").body)
+    try:
+        check_log(server, pid, -signal.SIGTERM)
+    except AssertionError as problem:
+        hint = "It was sent SIGTERM. Does it still have the server's handler?"
+        raise AssertionError(f"{problem} {hint}") from None
+    assert get(server, "/process").status == 200, "SIGTERM to a child ended the server, too."
+
+
+@pytest.mark.lesson("sigchld-tells-the-parent")
 @pytest.mark.new("no line about the end of child")
 def test_a_child_that_is_killed_at_work_harms_nobody_else(server, gate):
     with RequestAtGate(gate, server) as killed, RequestAtGate(gate, server) as other:
@@ -184,6 +201,7 @@ def test_a_child_that_is_killed_at_work_harms_nobody_else(server, gate):
         )
 
 
+@pytest.mark.lesson("wait-collects-a-child")
 def test_a_child_that_is_stopped_harms_nobody_else(server, gate):
     with RequestAtGate(gate, server) as request:
         os.kill(request.pid, signal.SIGSTOP)
@@ -203,6 +221,7 @@ def test_a_child_that_is_stopped_harms_nobody_else(server, gate):
         )
 
 
+@pytest.mark.lesson("the-child-gives-the-handler-back")
 def test_the_application_learns_how_its_own_programs_end(server):
     status = get(server, "/program").body
     assert status == b"3", (
@@ -212,6 +231,7 @@ def test_the_application_learns_how_its_own_programs_end(server):
     )
 
 
+@pytest.mark.lesson("wait-collects-a-child")
 def test_sigchld_without_a_child_harms_nobody(server):
     for _ in range(3):
         server.send_signal(signal.SIGCHLD)
@@ -260,6 +280,7 @@ def check_end(server):
     )
 
 
+@pytest.mark.lesson("the-orderly-stop")
 @pytest.mark.new("did not wait for the request in flight")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stop_signal_lets_the_request_in_flight_finish(start, gate, number):
@@ -267,6 +288,7 @@ def test_a_stop_signal_lets_the_request_in_flight_finish(start, gate, number):
     check_orderly_stop(server, start, gate, lambda: server.send_signal(number))
 
 
+@pytest.mark.lesson("the-orderly-stop")
 @pytest.mark.new("did not wait for the request in flight")
 def test_ctrl_c_in_a_terminal_lets_the_request_in_flight_finish(start, gate):
     """A terminal sends SIGINT to the whole process group: to the children, too."""
@@ -286,15 +308,21 @@ def application(environ, start_response):
 """
 
 
+@pytest.mark.lesson("the-orderly-stop")
 @pytest.mark.new("ends with status 0")
 @pytest.mark.until_step05
 def test_a_stop_signal_that_does_not_interrupt_accept_is_not_lost(start, tmp_path):
     (tmp_path / "another_thread.py").write_text(ANOTHER_THREAD)
     server = start("another_thread:application", cwd=tmp_path)
+    wait_until(
+        lambda: psutil.Process(server.pid).status() == psutil.STATUS_SLEEPING,
+        "The server has nothing to do, and it does not wait in accept.",
+    )
     server.send_signal(signal.SIGTERM)
     check_end(server)
 
 
+@pytest.mark.lesson("the-orderly-stop")
 @pytest.mark.new("ends with status 0")
 def test_sigterm_ends_an_idle_server(start):
     server = start("fork_apps:application")
@@ -302,6 +330,7 @@ def test_sigterm_ends_an_idle_server(start):
     check_end(server)
 
 
+@pytest.mark.lesson("the-orderly-stop")
 @pytest.mark.new("ends with status 0")
 def test_sigterm_under_load_cuts_no_answer_short(start):
     server = start("fork_apps:application")
@@ -326,6 +355,7 @@ def test_sigterm_under_load_cuts_no_answer_short(start):
     check_end(server)
 
 
+@pytest.mark.lesson("the-orderly-stop")
 @pytest.mark.new("ends with status 0")
 def test_a_second_stop_signal_changes_nothing(start, gate):
     server = start("fork_apps:application")
@@ -338,6 +368,7 @@ def test_a_second_stop_signal_changes_nothing(start, gate):
         check_end(server)
 
 
+@pytest.mark.lesson("five-ways-to-end")
 def test_terminations_shows_five_ways_to_end(tmp_path):
     program = ROOT / STEP / "terminations.py"
     limit = "import resource; resource.setrlimit(resource.RLIMIT_CORE, (0, 0)); "  # no core file

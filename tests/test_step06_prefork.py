@@ -68,18 +68,21 @@ def check_answer(server, when):
 # The workers
 
 
+@pytest.mark.lesson("fork-first-then-accept")
 @pytest.mark.new("It has 0 children")
 def test_there_is_a_worker_for_each_processor_before_a_client_comes(server):
     affinity = getattr(os, "sched_getaffinity", None)
     workers(server, len(affinity(0)) if affinity else os.cpu_count())
 
 
+@pytest.mark.lesson("what-it-costs")
 @new
 @pytest.mark.parametrize("number", [1, 5])
 def test_the_option_workers_says_how_many(start, number):
     workers(start(APPLICATION, "--workers", str(number)), number)
 
 
+@pytest.mark.lesson("step01_echo_socket/README.md#the-command-line")
 @pytest.mark.parametrize("number", ["0", "-1", "two"])
 def test_without_a_worker_there_is_one_clear_line(command, number):
     with Server([*command, "--workers", number, "--port", "0"], first_line=False) as server:
@@ -93,6 +96,7 @@ def test_without_a_worker_there_is_one_clear_line(command, number):
     )
 
 
+@pytest.mark.lesson("fork-first-then-accept")
 @pytest.mark.new("requests were answered by 20 processes")
 def test_a_worker_serves_one_client_after_another(server):
     pids = [who_answers(server) for _ in range(20)]
@@ -103,6 +107,7 @@ def test_a_worker_serves_one_client_after_another(server):
     )
 
 
+@pytest.mark.lesson("fork-first-then-accept")
 @new
 def test_the_workers_accept_on_the_listener_of_the_parent(two):
     for pid in workers(two, 2):
@@ -113,6 +118,7 @@ def test_the_workers_accept_on_the_listener_of_the_parent(two):
         )
 
 
+@pytest.mark.lesson("fork-first-then-accept")
 @new
 def test_two_workers_serve_two_clients_at_the_same_time(two, gate):
     with RequestAtGate(gate, two) as one, RequestAtGate(gate, two) as other:
@@ -121,6 +127,7 @@ def test_two_workers_serve_two_clients_at_the_same_time(two, gate):
         assert (one.rest(), other.rest()) == (b"the rest", b"the rest")
 
 
+@pytest.mark.lesson("what-a-worker-remembers")
 @new
 def test_each_worker_has_a_counter_of_its_own_that_counts_on(start, gate, tmp_path):
     server = start(APPLICATION, "--workers", "2")
@@ -141,6 +148,7 @@ def count_to_three(server):
     return [int(get(server, "/count").body) for _ in range(3)]
 
 
+@pytest.mark.lesson("what-it-costs")
 @new
 def test_as_many_slow_clients_as_workers_hold_up_all_others(two):
     with connect(two) as slow, connect(two), connect(two) as third:
@@ -156,6 +164,7 @@ def test_as_many_slow_clients_as_workers_hold_up_all_others(two):
         )
 
 
+@pytest.mark.lesson("what-a-worker-remembers")
 @new
 def test_two_hundred_requests_leave_the_same_processes_and_descriptors(two):
     there = workers(two, 2)
@@ -192,6 +201,7 @@ def wait_until_equal(value, function):
 # A worker that ends
 
 
+@pytest.mark.lesson("the-parent-looks-after-its-workers")
 @new
 def test_a_worker_that_is_killed_is_replaced_and_only_its_client_is_hurt(two, gate):
     with RequestAtGate(gate, two) as killed, RequestAtGate(gate, two) as other:
@@ -206,6 +216,7 @@ def test_a_worker_that_is_killed_is_replaced_and_only_its_client_is_hurt(two, ga
     assert {other.pid} < workers(two, 2)
 
 
+@pytest.mark.lesson("the-parent-looks-after-its-workers")
 @new
 @pytest.mark.parametrize(
     "way, stays",
@@ -235,6 +246,7 @@ def test_whatever_the_application_does_there_are_as_many_workers(two, way, stays
     )
 
 
+@pytest.mark.lesson("what-a-worker-remembers")
 @new
 def test_a_worker_without_descriptors_is_replaced(start):
     server = start(APPLICATION, "--workers", "1")
@@ -242,6 +254,7 @@ def test_a_worker_without_descriptors_is_replaced(start):
     check_answer(server, "The application has used up all descriptors of its process")
 
 
+@pytest.mark.lesson("fork-first-then-accept")
 @new
 def test_clients_wait_in_the_queue_while_no_worker_is_there(start):
     server = start(APPLICATION, "--workers", "1")
@@ -259,6 +272,7 @@ def test_clients_wait_in_the_queue_while_no_worker_is_there(start):
     )
 
 
+@pytest.mark.lesson("the-parent-looks-after-its-workers")
 @new
 def test_ten_workers_that_are_killed_at_once_are_collected_at_once(start):
     server = start(APPLICATION, "--workers", "10")
@@ -290,6 +304,7 @@ from fork_apps import application
 """
 
 
+@pytest.mark.lesson("the-parent-looks-after-its-workers")
 @new
 def test_workers_that_end_at_their_start_are_not_replaced_without_a_pause(start, tmp_path):
     (tmp_path / "sick.py").write_text(SICK)
@@ -311,6 +326,7 @@ def test_workers_that_end_at_their_start_are_not_replaced_without_a_pause(start,
 # fork fails
 
 
+@pytest.mark.lesson("the-parent-looks-after-its-workers")
 @new
 def test_a_fork_that_fails_is_tried_again_a_second_later(start, tmp_path):
     switch = tmp_path / "fork_fails"
@@ -329,6 +345,7 @@ def test_a_fork_that_fails_is_tried_again_a_second_later(start, tmp_path):
     workers(server, 2)
 
 
+@pytest.mark.lesson("the-parent-looks-after-its-workers")
 @new
 def test_a_server_that_cannot_fork_stops_in_good_order(start, tmp_path):
     switch = tmp_path / "fork_fails"
@@ -343,6 +360,7 @@ def test_a_server_that_cannot_fork_stops_in_good_order(start, tmp_path):
 # The stop
 
 
+@pytest.mark.lesson("the-orderly-stop")
 @new
 def test_all_workers_end_with_the_server_and_the_port_is_free(start):
     server = start(APPLICATION, "--workers", "3")
@@ -356,6 +374,7 @@ def test_all_workers_end_with_the_server_and_the_port_is_free(start):
     start(APPLICATION, "--workers", "1", port=server.port)
 
 
+@pytest.mark.lesson("the-orderly-stop")
 @new
 def test_a_worker_that_gets_sigterm_finishes_its_request_and_is_replaced(two, gate):
     with RequestAtGate(gate, two) as request:
@@ -369,6 +388,7 @@ def test_a_worker_that_gets_sigterm_finishes_its_request_and_is_replaced(two, ga
     assert request.pid not in workers(two, 2)
 
 
+@pytest.mark.lesson("a-worker-without-a-parent")
 @new
 def test_workers_end_when_their_server_was_killed(start, gate):
     server = start(APPLICATION, "--workers", "3")
