@@ -35,10 +35,15 @@ def without_blocks(text):
     return BLOCK.sub("", text)
 
 
+def anchor(heading):
+    """Return the anchor of a heading, made as GitHub makes it."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
 def anchors(page):
-    """Return the anchors of a page's headings, made as GitHub makes them."""
+    """Return the anchors of a page's headings."""
     headings = re.findall(r"^#+ (.+)$", without_blocks(page.read_text("utf-8")), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in headings}
+    return {anchor(heading) for heading in headings}
 
 
 @lessons
@@ -109,11 +114,11 @@ def test_links_lead_somewhere(page):
     for target in targets:
         if re.match(r"https?://|mailto:", target):
             continue
-        path, _, anchor = target.partition("#")
+        path, _, name = target.partition("#")
         linked = (page.parent / path).resolve() if path else page
         assert linked.exists(), f"{page.name} links {target}, and there is no such file."
-        if anchor and linked.suffix == ".md":
-            assert anchor in anchors(linked), f"{page.name} links {target}: no such heading."
+        if name and linked.suffix == ".md":
+            assert name in anchors(linked), f"{page.name} links {target}: no such heading."
 
 
 @pages
