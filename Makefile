@@ -8,11 +8,21 @@ BEFORE_03 := step02_http_server
 BEFORE_04 := step03_wsgi
 BEFORE_05 := step04_fork
 PYTEST = $(VENV)/bin/python -m pytest $(if $(SERVER),--server '$(SERVER)')
+PROGRESS = $(VENV)/bin/python tests/progress.py $(if $(SERVER),--server '$(SERVER)')
 
-.PHONY: help test lab diff notebooks notebooks-write lint format prose clean
+.PHONY: help start check progress test lab diff notebooks notebooks-write lint format prose clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+start: $(VENV)/tests-installed ## begin a step: STEP=04 copies step 3 into mine/, for you to change
+	@$(PROGRESS) $(call one,$(STEP)) --start
+
+check: $(VENV)/tests-installed ## test mine/server.py: STEP=04 shows what works, and what to do next
+	@$(PROGRESS) $(call one,$(STEP))
+
+progress: $(VENV)/tests-installed ## test mine/server.py with the tests of all steps, a line for each
+	@$(PROGRESS)
 
 test: $(VENV)/tests-installed ## run all tests; STEP=04 for one step, SERVER=mine/server.py for your own
 	$(PYTEST) $(if $(STEP),$(call one,$(wildcard tests/test_step$(STEP)_*.py)))

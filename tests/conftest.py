@@ -18,10 +18,24 @@ def pytest_addoption(parser):
 
 
 def pytest_collection_modifyitems(items):
-    """Put the reason of each "new" marker into the report, for the checks of the ladder."""
+    """Put what the markers "new" and "lesson" say into the report of each test."""
     for item in items:
         if marker := item.get_closest_marker("new"):
             item.user_properties.append(("new", marker.args[0]))
+        if marker := item.get_closest_marker("lesson"):
+            section = marker.args[0]
+            if "#" not in section:
+                section = f"{item.module.STEP}/README.md#{section}"
+            item.user_properties.append(("lesson", section))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+    """Let a failure say where to read about it."""
+    report = yield
+    if report.failed and (section := dict(item.user_properties).get("lesson")):
+        report.sections.append(("the lesson", f"Read: {section}"))
+    return report
 
 
 @pytest.fixture(scope="module")

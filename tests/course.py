@@ -2,6 +2,8 @@
 
 import ast
 import difflib
+import importlib
+import re
 import tomllib
 from typing import NamedTuple
 
@@ -9,7 +11,10 @@ from harness import ROOT, STEPS, TESTS
 
 
 class Mistake(NamedTuple):
-    """A named mistake: in a file of a step, right becomes wrong. Then a test fails."""
+    """A named mistake: in a file of a step, right becomes wrong. Then a test fails.
+
+    Its message shows the symptom, and names a section in which it is explained.
+    """
 
     step: str
     name: str
@@ -18,6 +23,7 @@ class Mistake(NamedTuple):
     wrong: str
     test: str
     symptom: str
+    explained: str
     sees: str
 
     def apply(self, text):
@@ -36,6 +42,61 @@ def read_mistakes():
         table = tomllib.loads((TESTS / "mistakes" / f"{step[:6]}.toml").read_text("utf-8"))
         mistakes += [Mistake(step, **row) for row in table["mistake"]]
     return mistakes
+
+
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+def without_blocks(text):
+    """Return a page without its fenced blocks."""
+    return BLOCK.sub("", text)
+
+
+def headings(page):
+    """Return the headings of a page: a dict from each anchor, made as GitHub makes it, to a title.
+
+    page: a Path of a Markdown file.
+    """
+    titles = re.findall(r"^#+ (.+)$", without_blocks(page.read_text("utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-"): title for title in titles}
+
+
+def section(where):
+    """Return the text of a section, from its heading to the next one.
+
+    where: such as "step04_fork/README.md#fork-can-fail". Raises AssertionError if there is none.
+    """
+    file, _, anchor = where.partition("#")
+    page = ROOT / file
+    assert anchor in headings(page), f"{file} has no heading #{anchor}."
+    begin = f"{headings(page)[anchor]}\n"
+    blocks = BLOCK.sub(lambda match: match[0].replace("\n#", "\n\\#"), page.read_text("utf-8"))
+    [text] = [
+        part for part in re.split(r"^#+ ", blocks, flags=re.MULTILINE) if part.startswith(begin)
+    ]
+    return text
+
+
+def lessons_of_tests():
+    """Return the marker "lesson" of each test: a dict from its name, "file.py::test", to a section.
+
+    A section is a README and an anchor; it is None for a test of a step that names none.
+    """
+    sections = {}
+    for path in sorted(TESTS.glob("test_*.py")):
+        if not re.search(r"mark\.lesson\(|^STEP = ", path.read_text("utf-8"), re.MULTILINE):
+            continue
+        module = importlib.import_module(path.stem)
+        for name, function in vars(module).items():
+            if name.startswith("test_"):
+                marks = [
+                    mark for mark in getattr(function, "pytestmark", []) if mark.name == "lesson"
+                ]
+                section = marks[0].args[0] if marks else None
+                if section and "#" not in section:
+                    section = f"{module.STEP}/README.md#{section}"
+                sections[f"{path.name}::{name}"] = section
+    return sections
 
 
 def file_of_tests(step):

@@ -114,9 +114,9 @@ class Server:
 
         with self.changed:
             self.changed.wait_for(ready, PATIENCE)
+        wanted = f"line with {pattern!r} on {name} ({len(found)} of {count})" if pattern else "line"
         assert len(found) >= count, (
-            f"The server printed no line with {pattern!r} on {name} ({len(found)} of {count}). "
-            f"It printed:\n{self.report()}"
+            f"The server printed no {wanted}. It printed:\n{self.report()}"
         )
         return found[count - 1]
 

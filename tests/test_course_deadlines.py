@@ -158,12 +158,14 @@ def outcomes(request):
     return meet_all(files_to_test(request), clients, [sys.executable], DEADLINE)
 
 
+@pytest.mark.lesson("step02_http_server/README.md#one-deadline-for-the-whole-request")
 @pytest.mark.parametrize("who", SLOW_CLIENTS)
 def test_a_short_deadline_is_kept(hasty_outcomes, server_file, who):
     assert (server_file, who) in hasty_outcomes, f"No server for {who}: see the errors above."
     assert_refused_in_time(who, hasty_outcomes[server_file, who], 1)
 
 
+@pytest.mark.lesson("step02_http_server/README.md#one-deadline-for-the-whole-request")
 @pytest.mark.parametrize("who", SLOW_CLIENTS)
 def test_the_deadline_for_a_request_is_kept(outcomes, server_file, who):
     assert (server_file, who) in outcomes, f"No server for {who}: see the errors above."
@@ -190,6 +192,7 @@ def do_not_read(server):
     return Outcome(b"", seconds, next_status(server))
 
 
+@pytest.mark.lesson("step02_http_server/README.md#one-deadline-for-the-whole-request")
 def test_a_client_that_does_not_read_is_given_up(outcomes, server_file):
     outcome = outcomes.get((server_file, READER))
     assert outcome, f"Nothing ended {READER}. A send needs a deadline, too."

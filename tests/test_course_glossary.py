@@ -3,8 +3,8 @@
 import re
 
 import pytest
+from course import section
 from harness import ROOT
-from test_course_prose import anchor, without_blocks
 
 MUST_HAVE = """
 accept, backlog, bind, child, chunked, copy on write, CR LF, delayed acknowledgement, environ,
@@ -25,16 +25,6 @@ HAN = re.compile(r"[\u4e00-\u9fff]")
 entries = pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry["term"])
 
 
-def section(link):
-    """Return the text of a README below the heading that a link names, up to the next heading."""
-    path, _, name = link.partition("#")
-    text = without_blocks((ROOT / path).read_text("utf-8"))
-    for part in re.split(r"^(?=#+ )", text, flags=re.MULTILINE):
-        if part.startswith("#") and anchor(part.splitlines()[0].lstrip("# ")) == name:
-            return part
-    return ""
-
-
 def test_each_entry_has_all_its_parts():
     rest = ENTRY.sub("", TEXT[TEXT.index("\n- ") + 1 :])
     assert not rest.strip(), f"GLOSSARY.md: an entry is not whole:\n{rest}"
@@ -53,9 +43,10 @@ def test_no_term_that_a_learner_must_know_is_missing():
 @entries
 def test_the_link_leads_to_a_place_that_uses_the_term(entry):
     assert entry["link"].startswith(f"step{entry['step']:0>2}_")
-    assert re.search(
-        rf"(?<!\w){re.escape(entry['term'])}", section(entry["link"]).replace("\n", " "), re.I
-    ), f"GLOSSARY.md sends the reader to {entry['link']}. That place has no {entry['term']}."
+    text = " ".join(section(entry["link"]).split())
+    assert re.search(rf"(?<!\w){re.escape(entry['term'])}", text, re.IGNORECASE), (
+        f"GLOSSARY.md sends the reader to {entry['link']}. That place has no {entry['term']}."
+    )
 
 
 @entries

@@ -1,12 +1,13 @@
 """Every line matters: each named mistake makes the test fail that is there for it."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 
 import pytest
-from course import read_mistakes
+from course import read_mistakes, section
 from harness import ROOT, TESTS
 
 MISTAKES = read_mistakes()
@@ -29,6 +30,11 @@ def test_a_mistake_is_found_by_its_test(mistake, tmp_path):
     )
     assert mistake.symptom in done.stdout, (
         f"The failure does not show the symptom {mistake.symptom!r}:\n{done.stdout}"
+    )
+    [where] = set(re.findall(r"^Read: (.+)$", done.stdout, re.MULTILINE))
+    text = " ".join(section(where).split())
+    assert mistake.explained in text, (
+        f"The failure points to {where}. There {mistake.explained!r} does not stand."
     )
 
 

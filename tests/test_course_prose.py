@@ -7,12 +7,11 @@ import subprocess
 import textwrap
 
 import pytest
-from course import changed_lines
+from course import BLOCK, changed_lines, headings, without_blocks
 from harness import ROOT, STEPS, TESTS
 from prose import MARKED, fill
 
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("step*/*.md")])
-BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 HEADINGS = [
     "What you will be able to do",
     "Run it",
@@ -28,22 +27,6 @@ HEADINGS = [
 
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 lessons = pytest.mark.parametrize("step", STEPS)
-
-
-def without_blocks(text):
-    """Return a page without its fenced blocks."""
-    return BLOCK.sub("", text)
-
-
-def anchor(heading):
-    """Return the anchor of a heading, made as GitHub makes it."""
-    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
-
-
-def anchors(page):
-    """Return the anchors of a page's headings."""
-    headings = re.findall(r"^#+ (.+)$", without_blocks(page.read_text("utf-8")), re.MULTILINE)
-    return {anchor(heading) for heading in headings}
 
 
 @lessons
@@ -114,11 +97,11 @@ def test_links_lead_somewhere(page):
     for target in targets:
         if re.match(r"https?://|mailto:", target):
             continue
-        path, _, name = target.partition("#")
+        path, _, anchor = target.partition("#")
         linked = (page.parent / path).resolve() if path else page
         assert linked.exists(), f"{page.name} links {target}, and there is no such file."
-        if name and linked.suffix == ".md":
-            assert name in anchors(linked), f"{page.name} links {target}: no such heading."
+        if anchor and linked.suffix == ".md":
+            assert anchor in headings(linked), f"{page.name} links {target}: no such heading."
 
 
 @pages

@@ -60,6 +60,7 @@ def seconds_to_stop(command, gate, number, stop_child=False, limit=LIMIT):
         return seconds
 
 
+@pytest.mark.lesson("the-orderly-stop")
 def test_a_child_that_never_finishes_does_not_hold_a_short_limit(command, gate, tmp_path):
     file = Path(command[-1])
     limit_line = f"STOP_SECONDS = {LIMIT}  "
@@ -74,6 +75,7 @@ def test_a_child_that_never_finishes_does_not_hold_a_short_limit(command, gate, 
     )
 
 
+@pytest.mark.lesson("the-orderly-stop")
 def test_the_limit_is_ten_seconds_for_children_that_never_finish(command, gate):
     results = {}
 

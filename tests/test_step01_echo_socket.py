@@ -64,6 +64,7 @@ def reset(connection):
 # The contract of every server in this course: address, first line, mistakes, the end.
 
 
+@pytest.mark.lesson("the-command-line")
 def test_the_first_line_says_where_the_server_listens(server):
     line = server.output()[0]
     assert line.startswith("Listening on "), (
@@ -72,6 +73,7 @@ def test_the_first_line_says_where_the_server_listens(server):
     )
 
 
+@pytest.mark.lesson("3-bind")
 def test_port_0_lets_the_kernel_choose_a_free_port(server, start):
     other = start()
     ports = server.port, other.port
@@ -82,6 +84,7 @@ def test_port_0_lets_the_kernel_choose_a_free_port(server, start):
     assert ports[0] != ports[1], f"Two servers say that they listen on one port, {ports[0]}."
 
 
+@pytest.mark.lesson("3-bind")
 def test_it_listens_on_this_machine_alone(server):
     assert server.address[0] == "127.0.0.1", (
         f"The server listens on {server.address[0]}, unasked. Then everyone in the network can "
@@ -98,6 +101,7 @@ def test_it_listens_on_this_machine_alone(server):
     )
 
 
+@pytest.mark.lesson("3-bind")
 def test_it_listens_on_the_host_that_is_named(start):
     server = start("--host", "localhost")
     assert server.address[0] == "127.0.0.1", (
@@ -106,6 +110,7 @@ def test_it_listens_on_the_host_that_is_named(start):
     connect(server).close()
 
 
+@pytest.mark.lesson("2-set-options")
 def test_a_restarted_server_gets_its_port_back(start):
     first = start()
     with connect(first) as connection:
@@ -134,6 +139,7 @@ def assert_one_line_and_status_2(server):
     return lines[0]
 
 
+@pytest.mark.lesson("the-command-line")
 def test_a_taken_port_gets_one_clear_line(server, start):
     line = assert_one_line_and_status_2(start(port=server.port, first_line=False))
     assert str(server.port) in line, f"The message does not say which port it is about: {line!r}"
@@ -150,6 +156,7 @@ os.execvp(sys.argv[1], sys.argv[1:])
 BIND_PORT_1 = "import socket; socket.socket().bind(('127.0.0.1', 1))"
 
 
+@pytest.mark.lesson("the-command-line")
 @pytest.mark.skipif(os.name != "posix", reason="Windows forbids no port")
 def test_a_forbidden_port_gets_one_clear_line(command):
     without_right = [sys.executable, "-c", DROP_THE_RIGHT]
@@ -160,6 +167,7 @@ def test_a_forbidden_port_gets_one_clear_line(command):
         assert_one_line_and_status_2(server)
 
 
+@pytest.mark.lesson("the-command-line")
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -180,6 +188,7 @@ def test_a_wrong_argument_gets_one_clear_line(command, arguments):
         assert_one_line_and_status_2(server)
 
 
+@pytest.mark.lesson("the-command-line")
 @posix_only
 def test_ctrl_c_ends_it_with_status_0(start):
     server = start()
@@ -194,6 +203,7 @@ def test_ctrl_c_ends_it_with_status_0(start):
     )
 
 
+@pytest.mark.lesson("the-command-line")
 @posix_only
 @pytest.mark.only_here
 def test_ctrl_c_ends_it_while_it_serves_a_client(start):
@@ -211,6 +221,7 @@ def test_ctrl_c_ends_it_while_it_serves_a_client(start):
 # The echo: a stream of bytes.
 
 
+@pytest.mark.lesson("6-read-and-answer")
 @pytest.mark.only_here
 @pytest.mark.parametrize(
     "message",
@@ -232,6 +243,7 @@ def test_the_echo_is_what_the_client_sent(server, message):
     )
 
 
+@pytest.mark.lesson("6-read-and-answer")
 @pytest.mark.only_here
 def test_a_character_may_arrive_in_two_halves(server):
     euro = "€".encode()
@@ -245,6 +257,7 @@ def test_a_character_may_arrive_in_two_halves(server):
             )
 
 
+@pytest.mark.lesson("6-read-and-answer")
 @pytest.mark.only_here
 def test_byte_by_byte_is_the_same_stream(server):
     message = b"one byte at a time"
@@ -252,6 +265,7 @@ def test_byte_by_byte_is_the_same_stream(server):
     assert echo == message, f"{message!r}, sent byte by byte, came back as {echo!r}."
 
 
+@pytest.mark.lesson("6-read-and-answer")
 @pytest.mark.only_here
 def test_a_client_may_send_again_and_again(server):
     with connect(server, 3) as connection:
@@ -261,6 +275,7 @@ def test_a_client_may_send_again_and_again(server):
             assert echo == message, f"{message[:20]!r} came back as {echo[:20]!r}."
 
 
+@pytest.mark.lesson("7-close-and-accept-again")
 @pytest.mark.only_here
 def test_half_close_is_answered_with_the_rest_and_the_end(server):
     with connect(server, 2) as connection:
@@ -286,6 +301,7 @@ def send_in_background(connection, piece, count):
     return thread
 
 
+@pytest.mark.lesson("6-read-and-answer")
 @pytest.mark.only_here
 def test_64_mib_come_back_and_the_server_does_not_grow(start):
     server = start()
@@ -318,6 +334,7 @@ def test_64_mib_come_back_and_the_server_does_not_grow(start):
     )
 
 
+@pytest.mark.lesson("6-read-and-answer")
 @pytest.mark.only_here
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="Windows has no SIGSTOP")
 def test_no_byte_is_lost_when_send_takes_less_than_it_was_given(start):
@@ -347,6 +364,7 @@ def test_no_byte_is_lost_when_send_takes_less_than_it_was_given(start):
 # Connections: many clients, one server.
 
 
+@pytest.mark.lesson("what-a-socket-is")
 @pytest.mark.only_here
 def test_the_log_names_each_connection_by_its_four_numbers(server):
     with connect(server) as one:
@@ -364,6 +382,7 @@ def test_the_log_names_each_connection_by_its_four_numbers(server):
         )
 
 
+@pytest.mark.lesson("5-accept")
 @pytest.mark.only_here
 def test_one_client_after_another_is_served(server):
     for number in range(20):
@@ -375,6 +394,7 @@ def test_one_client_after_another_is_served(server):
         )
 
 
+@pytest.mark.lesson("what-is-still-wrong")
 @pytest.mark.only_here
 def test_a_second_client_waits_while_the_first_is_served(server):
     with connect(server) as first, connect(server) as second:
@@ -393,6 +413,7 @@ def test_a_second_client_waits_while_the_first_is_served(server):
         assert echo == b"second", f"The second client sent b'second' and got {echo!r}."
 
 
+@pytest.mark.lesson("4-listen")
 @pytest.mark.only_here
 def test_clients_may_connect_send_and_end_before_they_are_accepted(server):
     with contextlib.ExitStack() as stack:
@@ -412,6 +433,7 @@ def test_clients_may_connect_send_and_end_before_they_are_accepted(server):
             )
 
 
+@pytest.mark.lesson("when-a-client-fails")
 @pytest.mark.only_here
 def test_the_reset_of_a_client_ends_that_client_alone(start):
     server = start()
@@ -426,6 +448,7 @@ def test_the_reset_of_a_client_ends_that_client_alone(start):
     )
 
 
+@pytest.mark.lesson("when-a-client-fails")
 @pytest.mark.only_here
 def test_a_reset_while_the_server_sends_ends_that_client_alone(start):
     server = start()
@@ -442,6 +465,7 @@ def test_a_reset_while_the_server_sends_ends_that_client_alone(start):
     )
 
 
+@pytest.mark.lesson("when-a-client-fails")
 @pytest.mark.only_here
 def test_a_client_that_was_reset_before_accept_harms_nobody(server):
     with connect(server) as first:
@@ -472,6 +496,7 @@ def run_client(client_file, *arguments):
     )
 
 
+@pytest.mark.lesson("the-four-moves-of-a-client")
 @pytest.mark.only_here
 @pytest.mark.parametrize(
     "message", ["hello", "", "Grüße, 世界", "x" * 100_000], ids=["hello", "nothing", "text", "long"]
@@ -494,6 +519,7 @@ sys.exit(client.echo("127.0.0.1", int(sys.argv[2]), message) != message)
 """
 
 
+@pytest.mark.lesson("the-four-moves-of-a-client")
 @pytest.mark.only_here
 def test_the_client_sends_and_receives_32_mib_without_a_deadlock(server, client_file):
     script = [ECHO_32_MIB, str(client_file.parent), str(server.port)]
@@ -507,6 +533,7 @@ def test_the_client_sends_and_receives_32_mib_without_a_deadlock(server, client_
     assert done.returncode == 0, f"The echo of 32 MiB is not the message.\n{done.stderr.decode()}"
 
 
+@pytest.mark.lesson("the-four-moves-of-a-client")
 @pytest.mark.only_here
 def test_the_client_says_in_one_line_that_there_is_no_server(client_file):
     with socket.socket() as unused:

@@ -78,6 +78,7 @@ def reset(connection):
 # Pages.
 
 
+@pytest.mark.lesson("http-on-the-wire")
 def test_the_home_page_is_html(server):
     reply = get(server)
     assert reply.status == 200, f"GET / got {reply.status} {reply.reason}, not 200 OK."
@@ -88,6 +89,7 @@ def test_the_home_page_is_html(server):
     assert b"<h1>" in reply.body, f"The page is no HTML page: {reply.body[:100]!r}"
 
 
+@pytest.mark.lesson("http-on-the-wire")
 @pytest.mark.only_here
 def test_a_page_shows_the_request_as_the_server_saw_it(server):
     with connect(server) as connection:
@@ -104,6 +106,7 @@ def test_a_page_shows_the_request_as_the_server_saw_it(server):
     assert client in page, f"The page does not name the client's address, {client}:\n{page}"
 
 
+@pytest.mark.lesson("framing-where-does-a-message-end")
 @pytest.mark.only_here
 def test_content_length_counts_bytes_and_not_characters(server):
     reply = get(server, "/request", headers=["X-Name: Jos\xe9"])
@@ -113,11 +116,13 @@ def test_content_length_counts_bytes_and_not_characters(server):
     )
 
 
+@pytest.mark.lesson("what-the-server-refuses-and-how")
 def test_an_unknown_page_gets_404(server):
     reply = get(server, "/no/such/page")
     assert reply.status == 404, f"GET /no/such/page got {reply.status} {reply.reason}, not 404."
 
 
+@pytest.mark.lesson("what-the-server-refuses-and-how")
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "BREW"])
 def test_another_method_gets_405_and_hears_which_are_allowed(server, method):
     reply = get(server, "/", method)
@@ -129,6 +134,7 @@ def test_another_method_gets_405_and_hears_which_are_allowed(server, method):
     )
 
 
+@pytest.mark.lesson("framing-where-does-a-message-end")
 def test_head_gets_the_headers_of_get_and_no_body(server):
     full, head = get(server), get(server, method="HEAD")
     assert head.status == 200, f"HEAD / got {head.status} {head.reason}, not 200 OK."
@@ -141,6 +147,7 @@ def test_head_gets_the_headers_of_get_and_no_body(server):
     )
 
 
+@pytest.mark.lesson("framing-where-does-a-message-end")
 @pytest.mark.only_here
 def test_head_says_how_long_the_body_would_be(server):
     length = get(server, method="HEAD").header("Content-Length")
@@ -149,6 +156,7 @@ def test_head_says_how_long_the_body_would_be(server):
     )
 
 
+@pytest.mark.lesson("framing-where-does-a-message-end")
 def test_two_clients_one_after_the_other(server):
     for _ in range(2):
         assert get(server, timeout=2).status == 200, (
@@ -159,6 +167,7 @@ def test_two_clients_one_after_the_other(server):
 # The bytes of a response.
 
 
+@pytest.mark.lesson("http-on-the-wire")
 def test_each_line_of_the_head_ends_with_cr_lf(server):
     with connect(server) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")
@@ -172,6 +181,7 @@ def test_each_line_of_the_head_ends_with_cr_lf(server):
     assert b"\n" not in head.replace(b"\r\n", b""), f"A line of the head ends with LF alone: {head}"
 
 
+@pytest.mark.lesson("http-on-the-wire")
 @pytest.mark.parametrize(
     "request_bytes",
     [
@@ -208,6 +218,7 @@ def test_each_response_has_a_date_and_says_where_it_ends(server, request_bytes):
 REQUEST = b"GET /missing?q=1 HTTP/1.1\r\nHost: test\r\nUser-Agent: scissors\r\n\r\n"
 
 
+@pytest.mark.lesson("framing-where-does-a-message-end")
 def test_a_request_cut_anywhere_gets_the_same_answer(server):
     for position in range(1, len(REQUEST)):
         with connect(server) as connection:
@@ -224,6 +235,7 @@ def test_a_request_cut_anywhere_gets_the_same_answer(server):
         )
 
 
+@pytest.mark.lesson("framing-where-does-a-message-end")
 def test_a_request_may_come_byte_by_byte(server):
     reply = ask(server, *(bytes([byte]) for byte in REQUEST))
     assert reply.status == 404, (
@@ -232,6 +244,7 @@ def test_a_request_may_come_byte_by_byte(server):
     )
 
 
+@pytest.mark.lesson("framing-where-does-a-message-end")
 def test_a_body_may_arrive_long_after_its_head(server):
     with connect(server, 5) as connection:
         connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345")
@@ -305,6 +318,7 @@ GOOD_REQUESTS = {
 }
 
 
+@pytest.mark.lesson("framing-where-does-a-message-end")
 @pytest.mark.parametrize(
     ("request_bytes", "status"), GOOD_REQUESTS.values(), ids=GOOD_REQUESTS.keys()
 )
@@ -316,6 +330,7 @@ def test_a_request_that_the_rfc_allows_is_served(server, request_bytes, status):
     )
 
 
+@pytest.mark.lesson("what-the-server-refuses-and-how")
 def test_options_for_the_whole_server_is_no_malformed_request(server):
     reply = ask(server, b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n")
     assert reply.status in (200, 204, 404, 405), (
@@ -468,21 +483,25 @@ def assert_refused(server, request_bytes, status):
     )
 
 
+@pytest.mark.lesson("what-the-server-refuses-and-how")
 @pytest.mark.parametrize(("request_bytes", "status"), MALFORMED.values(), ids=MALFORMED.keys())
 def test_a_malformed_request_gets_400(server, request_bytes, status):
     assert_refused(server, request_bytes, status)
 
 
+@pytest.mark.lesson("what-the-server-refuses-and-how")
 @pytest.mark.parametrize(("request_bytes", "status"), TOO_MUCH.values(), ids=TOO_MUCH.keys())
 def test_too_much_of_something_is_refused(server, request_bytes, status):
     assert_refused(server, request_bytes, status)
 
 
+@pytest.mark.lesson("what-the-server-refuses-and-how")
 @pytest.mark.parametrize(("request_bytes", "status"), NOT_HERE.values(), ids=NOT_HERE.keys())
 def test_what_this_server_does_not_speak_is_refused(server, request_bytes, status):
     assert_refused(server, request_bytes, status)
 
 
+@pytest.mark.lesson("what-the-server-refuses-and-how")
 @pytest.mark.parametrize(
     "request_bytes",
     [
@@ -506,6 +525,7 @@ def test_a_stream_that_ends_too_early_gets_400(server, request_bytes):
     )
 
 
+@pytest.mark.lesson("what-the-server-refuses-and-how")
 def test_an_error_page_says_what_is_wrong(server):
     reply = ask(server, headers(b"A : b"))
     assert reply.body.strip(), "A 400 response without a word leaves its reader in the dark."
@@ -517,6 +537,7 @@ def test_an_error_page_says_what_is_wrong(server):
 # Bodies.
 
 
+@pytest.mark.lesson("framing-where-does-a-message-end")
 def test_100_continue_comes_before_the_body(server):
     with connect(server, 2) as connection:
         connection.sendall(
@@ -538,6 +559,7 @@ def test_100_continue_comes_before_the_body(server):
     assert reply.status == 405, f"After the body came {reply.status} {reply.reason}, not 405."
 
 
+@pytest.mark.lesson("what-the-server-refuses-and-how")
 def test_a_body_that_is_too_long_is_refused_before_it_is_sent(server):
     reply = ask(server, headers(b"Content-Length: 300000000", b"Expect: 100-continue"))
     assert reply.status == 413, (
@@ -555,6 +577,7 @@ def descendants_memory(pid):
     return total
 
 
+@pytest.mark.lesson("framing-where-does-a-message-end")
 def test_an_upload_of_200_mib_does_not_fill_the_memory(start):
     server = start()
     size, piece = 200 * MIB, bytes(MIB)
@@ -592,6 +615,7 @@ UNREAD = {
 }
 
 
+@pytest.mark.lesson("an-error-page-that-arrives")
 @pytest.mark.parametrize(("request_bytes", "status"), UNREAD.values(), ids=UNREAD.keys())
 def test_the_client_can_read_why_it_was_refused(server, request_bytes, status):
     with connect(server, 5) as connection:
@@ -616,6 +640,7 @@ def test_the_client_can_read_why_it_was_refused(server, request_bytes, status):
     )
 
 
+@pytest.mark.lesson("framing-where-does-a-message-end")
 def test_the_connection_ends_after_one_response(server):
     with connect(server, 3) as connection:
         connection.sendall(b"GET /missing HTTP/1.1\r\nHost: x\r\n\r\n" * 2)
@@ -629,6 +654,7 @@ def test_the_connection_ends_after_one_response(server):
 # Clients that behave badly are no error.
 
 
+@pytest.mark.lesson("step01_echo_socket/README.md#when-a-client-fails")
 def test_a_client_that_connects_and_leaves_is_no_error(start):
     server = start()
     for _ in range(3):
@@ -637,6 +663,7 @@ def test_a_client_that_connects_and_leaves_is_no_error(start):
     assert server.output("stderr") == [], f"Nothing was wrong with the server:\n{server.report()}"
 
 
+@pytest.mark.lesson("step01_echo_socket/README.md#when-a-client-fails")
 @pytest.mark.parametrize(
     "request_bytes",
     [
@@ -662,6 +689,7 @@ def test_a_reset_ends_that_client_alone(server, request_bytes):
     )
 
 
+@pytest.mark.lesson("what-is-still-wrong")
 @pytest.mark.only_here
 def test_a_second_client_waits_while_the_first_is_served(server):
     with connect(server) as first, connect(server) as second:
@@ -677,6 +705,7 @@ def test_a_second_client_waits_while_the_first_is_served(server):
         assert read_reply(second).status == 404, "The second client was not served after the first."
 
 
+@pytest.mark.lesson("step01_echo_socket/README.md#the-command-line")
 @pytest.mark.only_here
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no such signals")
 def test_ctrl_c_ends_it_while_it_serves_a_client(start):
@@ -692,6 +721,7 @@ def test_ctrl_c_ends_it_while_it_serves_a_client(start):
 # Who talks to it: they are all the same to a server.
 
 
+@pytest.mark.lesson("step01_echo_socket/README.md#what-a-socket-is")
 def test_the_log_has_a_line_for_each_request(server):
     with connect(server) as connection:
         client = "{}:{}".format(*connection.getsockname())
@@ -704,6 +734,7 @@ def test_the_log_has_a_line_for_each_request(server):
     assert re.match(r"\D*\d+\D", log_line), f"The log line {log_line!r} begins with no PID."
 
 
+@pytest.mark.lesson("http-on-the-wire")
 def test_requests_gets_the_page(server):
     try:
         reply = requests.get(server.url + "/", timeout=2)
@@ -714,6 +745,7 @@ def test_requests_gets_the_page(server):
     )
 
 
+@pytest.mark.lesson("http-on-the-wire")
 @pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
 def test_curl_gets_the_page(server):
     command = ["curl", "-sS", "--noproxy", "*", "--max-time", "2", server.url + "/"]
@@ -722,6 +754,7 @@ def test_curl_gets_the_page(server):
     assert "<h1>" in done.stdout, f"curl got {done.stdout[:100]!r}"
 
 
+@pytest.mark.lesson("framing-where-does-a-message-end")
 @pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
 def test_curl_uploads_in_chunks(server):
     options = ["--noproxy", "*", "--max-time", "2", "-o", os.devnull, "-w", "%{http_code}"]

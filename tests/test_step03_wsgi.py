@@ -101,6 +101,7 @@ def assert_refused(server, target, what):
 # What an application is
 
 
+@pytest.mark.lesson("the-application")
 @new
 @pytest.mark.parametrize("application", ["hello", "method", "Page", "instance"])
 def test_an_application_is_a_function_a_method_a_class_or_an_object(running, application):
@@ -111,6 +112,7 @@ def test_an_application_is_a_function_a_method_a_class_or_an_object(running, app
     )
 
 
+@pytest.mark.lesson("the-application")
 @new
 def test_the_application_is_called_once_for_each_request(running, tmp_path):
     file = tmp_path / "calls"
@@ -126,6 +128,7 @@ def test_the_application_is_called_once_for_each_request(running, tmp_path):
 # environ
 
 
+@pytest.mark.lesson("environ")
 @new
 def test_environ_is_a_dict_with_all_that_PEP_3333_asks_for(running):
     server = running()
@@ -161,6 +164,7 @@ def test_environ_is_a_dict_with_all_that_PEP_3333_asks_for(running):
         assert name in environ, f"environ has no {name}, and PEP 3333 requires it."
 
 
+@pytest.mark.lesson("environ")
 @new
 def test_the_strings_of_environ_hold_a_byte_in_each_character(running):
     target = "/shown/caf%C3%A9?caf%C3%A9"
@@ -179,6 +183,7 @@ def test_the_strings_of_environ_hold_a_byte_in_each_character(running):
     )
 
 
+@pytest.mark.lesson("environ")
 @new
 @pytest.mark.only_here
 def test_environ_says_that_a_single_process_serves(running):
@@ -188,6 +193,7 @@ def test_environ_says_that_a_single_process_serves(running):
     )
 
 
+@pytest.mark.lesson("environ")
 @new
 @pytest.mark.parametrize(
     ("encoded", "path"),
@@ -211,6 +217,7 @@ def test_PATH_INFO_is_the_path_percent_decoded_to_bytes(running, encoded, path):
     )
 
 
+@pytest.mark.lesson("environ")
 @new
 @pytest.mark.parametrize("raw", ["", "a=1&b=2", "a=%20+%C3%A9&&b", "a?b?c", "%zz"])
 def test_QUERY_STRING_is_as_the_client_sent_it(running, raw):
@@ -221,6 +228,7 @@ def test_QUERY_STRING_is_as_the_client_sent_it(running, raw):
     )
 
 
+@pytest.mark.lesson("environ")
 @new
 def test_repeated_headers_are_joined_by_a_comma_and_cookies_by_a_semicolon(running):
     headers = ["X-Many: 1", "Cookie: a=1", "x-many: 2, 3", "cookie: b=2", "X-MANY:4"]
@@ -233,6 +241,7 @@ def test_repeated_headers_are_joined_by_a_comma_and_cookies_by_a_semicolon(runni
     )
 
 
+@pytest.mark.lesson("environ")
 @new
 def test_a_header_with_an_underscore_cannot_pass_for_another(running):
     headers = ["X-User: alice", "X_User: mallory", "Content_Length: 7", "Only_This: 1"]
@@ -247,6 +256,7 @@ def test_a_header_with_an_underscore_cannot_pass_for_another(running):
         )
 
 
+@pytest.mark.lesson("environ")
 @new
 def test_a_Proxy_header_does_not_become_HTTP_PROXY(running):
     environ = get_environ(running(), headers=["Proxy: http://evil.example"])
@@ -256,6 +266,7 @@ def test_a_Proxy_header_does_not_become_HTTP_PROXY(running):
     )
 
 
+@pytest.mark.lesson("environ")
 @new
 def test_CONTENT_TYPE_and_CONTENT_LENGTH_have_no_HTTP_in_front(running):
     reply = post(running(), "/shown", b"12345", ["Content-Type: text/x-test"])
@@ -267,6 +278,7 @@ def test_CONTENT_TYPE_and_CONTENT_LENGTH_have_no_HTTP_in_front(running):
         assert "HTTP_" + name not in environ, f"These two have names of their own: {name}."
 
 
+@pytest.mark.lesson("environ")
 @new
 def test_CONTENT_LENGTH_of_a_chunked_body_is_its_decoded_length(running):
     request = (
@@ -287,6 +299,7 @@ def test_CONTENT_LENGTH_of_a_chunked_body_is_its_decoded_length(running):
     )
 
 
+@pytest.mark.lesson("environ")
 @new
 def test_a_request_without_a_body_has_no_CONTENT_LENGTH(running):
     environ = get_environ(running())
@@ -299,6 +312,7 @@ def test_a_request_without_a_body_has_no_CONTENT_LENGTH(running):
 # wsgi.input and wsgi.errors
 
 
+@pytest.mark.lesson("environ")
 @new
 @pytest.mark.parametrize(
     ("way", "expected"),
@@ -323,6 +337,7 @@ def test_wsgi_input_is_read_like_a_file_and_never_past_the_body(running, way, ex
     )
 
 
+@pytest.mark.lesson("environ")
 @new
 def test_wsgi_input_holds_a_large_body(running):
     body = bytes(range(256)) * 12_000
@@ -332,6 +347,7 @@ def test_wsgi_input_holds_a_large_body(running):
     )
 
 
+@pytest.mark.lesson("environ")
 @new
 def test_wsgi_errors_is_stderr(running):
     server = running()
@@ -345,6 +361,7 @@ def test_wsgi_errors_is_stderr(running):
 # The body
 
 
+@pytest.mark.lesson("the-end-of-the-body")
 @new
 @pytest.mark.parametrize("page", ["gated", "gated_write"])
 def test_each_piece_leaves_before_the_application_makes_the_next(running, tmp_path, page):
@@ -367,6 +384,7 @@ def test_each_piece_leaves_before_the_application_makes_the_next(running, tmp_pa
     assert data.endswith(b"first, second"), f"The second piece is missing: {data!r}"
 
 
+@pytest.mark.lesson("start_response")
 @new
 def test_what_is_written_comes_ahead_of_what_is_returned(running):
     reply = get(running(), "/writes")
@@ -379,6 +397,7 @@ def test_what_is_written_comes_ahead_of_what_is_returned(running):
     )
 
 
+@pytest.mark.lesson("the-end-of-the-body")
 @new
 def test_a_body_of_one_piece_gets_a_Content_Length(running):
     reply = get(running(), "/one_piece")
@@ -388,6 +407,7 @@ def test_a_body_of_one_piece_gets_a_Content_Length(running):
     )
 
 
+@pytest.mark.lesson("the-end-of-the-body")
 @new
 @pytest.mark.parametrize(
     ("page", "body"),
@@ -402,6 +422,7 @@ def test_a_body_that_is_not_one_piece_comes_whole(running, page, body):
     assert reply.body == body, f"The body was {reply.body!r}, not {body!r}."
 
 
+@pytest.mark.lesson("the-end-of-the-body")
 @new
 @pytest.mark.parametrize("page", ["one_piece", "two_pieces", "writes", "with_length?pieces=abcde"])
 def test_HEAD_gets_the_headers_of_GET_and_no_body(running, page):
@@ -416,6 +437,7 @@ def test_HEAD_gets_the_headers_of_GET_and_no_body(running, page):
     )
 
 
+@pytest.mark.lesson("the-end-of-the-body")
 @new
 @pytest.mark.parametrize("status", ["204 No Content", "304 Not Modified"])
 def test_a_status_that_has_no_body_is_sent_without_one(running, status):
@@ -429,6 +451,7 @@ def test_a_status_that_has_no_body_is_sent_without_one(running, status):
     )
 
 
+@pytest.mark.lesson("the-end-of-the-body")
 @new
 def test_HEAD_of_an_endless_body_ends(running):
     server = running()
@@ -441,6 +464,7 @@ def test_HEAD_of_an_endless_body_ends(running):
     assert (reply.status, reply.body) == (200, b""), f"HEAD got {reply.status} and a body."
 
 
+@pytest.mark.lesson("the-end-of-the-body")
 @new
 @pytest.mark.parametrize(
     "target",
@@ -454,6 +478,7 @@ def test_more_body_than_Content_Length_is_cut(running, target):
     )
 
 
+@pytest.mark.lesson("the-end-of-the-body")
 @new
 def test_less_body_than_Content_Length_is_reported(running):
     server = running()
@@ -466,11 +491,13 @@ def test_less_body_than_Content_Length_is_reported(running):
 # start_response
 
 
+@pytest.mark.lesson("start_response")
 @new
 def test_start_response_twice_is_an_error(running):
     assert_refused(running(), "/starts_twice", "two statuses without exc_info")
 
 
+@pytest.mark.lesson("start_response")
 @new
 def test_the_headers_wait_for_the_first_piece_that_is_not_empty(running):
     reply = get(running(), "/thinks_again")
@@ -484,6 +511,7 @@ def test_the_headers_wait_for_the_first_piece_that_is_not_empty(running):
     assert reply.body == b"the second answer", f"The body was {reply.body!r}."
 
 
+@pytest.mark.lesson("start_response")
 @new
 def test_an_error_after_the_headers_is_raised_again_and_ends_the_connection(running):
     server = running()
@@ -498,6 +526,7 @@ def test_an_error_after_the_headers_is_raised_again_and_ends_the_connection(runn
     assert_alive(server, "an error that came after the headers")
 
 
+@pytest.mark.lesson("start_response")
 @new
 @pytest.mark.only_here
 def test_what_a_failed_application_held_is_freed_at_once(running, tmp_path):
@@ -515,6 +544,7 @@ def test_what_a_failed_application_held_is_freed_at_once(running, tmp_path):
 # close()
 
 
+@pytest.mark.lesson("the-end-of-the-body")
 @new
 @pytest.mark.parametrize(
     ("page", "method"),
@@ -539,6 +569,7 @@ def test_the_body_is_closed_however_it_ends(running, tmp_path, page, method):
     assert_alive(server, f"/{page}")
 
 
+@pytest.mark.lesson("the-end-of-the-body")
 @new
 def test_the_body_is_closed_when_the_client_has_gone(running, tmp_path):
     server = running()
@@ -557,6 +588,7 @@ def test_the_body_is_closed_when_the_client_has_gone(running, tmp_path):
     assert_alive(server, "a client that left in the middle of the body")
 
 
+@pytest.mark.lesson("the-end-of-the-body")
 @new
 def test_an_error_in_close_is_reported_and_harms_nobody(running):
     server = running()
@@ -571,6 +603,7 @@ def test_an_error_in_close_is_reported_and_harms_nobody(running):
 # What an application must not send
 
 
+@pytest.mark.lesson("start_response")
 @new
 @pytest.mark.parametrize(
     "name",
@@ -591,6 +624,7 @@ def test_a_header_about_the_connection_is_the_servers_business(running, name):
     assert "from-the-application" not in str(reply.headers), f"{name} was sent: {reply.headers}"
 
 
+@pytest.mark.lesson("step02_http_server/README.md#what-the-server-refuses-to-send")
 @new
 @pytest.mark.parametrize(
     ("name", "value"),
@@ -618,6 +652,7 @@ def test_a_header_that_HTTP_does_not_allow_is_never_sent(running, name, value):
     )
 
 
+@pytest.mark.lesson("step02_http_server/README.md#what-the-server-refuses-to-send")
 @new
 @pytest.mark.parametrize(
     "status", ["200", "OK", "OK 200", "20 OK", "2000 OK", "200 OK\r\nX-Other: 1", "200 \0", ""]
@@ -628,6 +663,7 @@ def test_a_status_that_HTTP_does_not_allow_is_never_sent(running, status):
     assert reply.header("X-Other") is None, "A line break in the status became a header."
 
 
+@pytest.mark.lesson("the-application")
 @new
 @pytest.mark.parametrize(
     "page",
@@ -648,6 +684,7 @@ def test_an_answer_of_the_wrong_type_is_refused(running, page):
 # Applications that fail
 
 
+@pytest.mark.lesson("the-end-of-the-body")
 @new
 @pytest.mark.parametrize(
     ("page", "line"),
@@ -673,6 +710,7 @@ def test_an_application_that_raises_gives_500_and_a_traceback(running, page, lin
     assert_alive(server, f"an application that raised {line.split(':')[0]}")
 
 
+@pytest.mark.lesson("the-end-of-the-body")
 @new
 def test_an_application_that_raises_after_the_headers_ends_the_connection(running):
     server = running()
@@ -685,6 +723,7 @@ def test_an_application_that_raises_after_the_headers_ends_the_connection(runnin
     assert_alive(server, "an error in the middle of the body")
 
 
+@pytest.mark.lesson("the-end-of-the-body")
 @new
 def test_an_application_that_closes_stderr_harms_nobody(start):
     server = start("apps:site")
@@ -704,6 +743,7 @@ def pages(request, running):
     return lambda: running(request.param)
 
 
+@pytest.mark.lesson("run-it")
 @new
 def test_the_home_page_names_the_process_and_the_connection(pages):
     server = pages()
@@ -722,6 +762,7 @@ def test_the_home_page_names_the_process_and_the_connection(pages):
     assert connection in text, f"The connection is {connection}, but the page says: {text}"
 
 
+@pytest.mark.lesson("what-is-still-wrong")
 @new
 @pytest.mark.only_here
 def test_one_process_serves_all_requests(pages):
@@ -733,6 +774,7 @@ def test_one_process_serves_all_requests(pages):
     server.wait_for_line(rf"^\[{server.pid}\] 127\.0\.0\.1:\d+ GET / HTTP/1\.1 -> 200 OK", count=3)
 
 
+@pytest.mark.lesson("environ")
 @new
 def test_the_environ_page_shows_environ(pages):
     reply = get(pages(), "/environ?x=1", headers=["X-Test: a header"])
@@ -741,6 +783,7 @@ def test_the_environ_page_shows_environ(pages):
         assert line in text.splitlines(), f"/environ has no line {line!r}. It shows:\n{text}"
 
 
+@pytest.mark.lesson("run-it")
 @new
 def test_the_slow_page_takes_the_time_that_it_is_asked_for(pages):
     server = pages()
@@ -751,6 +794,7 @@ def test_the_slow_page_takes_the_time_that_it_is_asked_for(pages):
     assert seconds >= 0.1, f"/slow?seconds=0.1 took {seconds:.3f} seconds. Does it sleep?"
 
 
+@pytest.mark.lesson("run-it")
 @new
 @pytest.mark.parametrize("seconds", ["a", "-1", "61", "nan", "inf", "", "1,5", "1e9"])
 def test_the_slow_page_refuses_what_is_no_number_from_0_to_60(pages, seconds):
@@ -762,6 +806,7 @@ def test_the_slow_page_refuses_what_is_no_number_from_0_to_60(pages, seconds):
     assert status == 400, f"/slow?seconds={seconds} gave {status}, not 400 Bad Request."
 
 
+@pytest.mark.lesson("run-it")
 @new
 def test_the_echo_page_sends_the_body_back(pages):
     body = bytes(range(256)) * 1000
@@ -773,6 +818,7 @@ def test_the_echo_page_sends_the_body_back(pages):
     assert reply.body == b"abc", f"A chunked body, abc, came back from /echo as {reply.body!r}."
 
 
+@pytest.mark.lesson("the-end-of-the-body")
 @new
 def test_the_crash_page_gives_500_and_a_traceback_on_stderr(pages):
     server = pages()
@@ -781,6 +827,7 @@ def test_the_crash_page_gives_500_and_a_traceback_on_stderr(pages):
     assert get(server, "/").status == 200, "After /crash the server must serve on."
 
 
+@pytest.mark.lesson("the-end-of-the-body")
 @new
 @pytest.mark.parametrize("application", ["app:application", "flask_app:app"])
 def test_the_stream_page_sends_its_first_piece_at_once(start, application):
@@ -796,6 +843,7 @@ def test_the_stream_page_sends_its_first_piece_at_once(start, application):
     assert b"piece 5" not in data, "All pieces came together: each is to leave when it is yielded."
 
 
+@pytest.mark.lesson("run-it")
 @new
 def test_a_page_that_does_not_exist_is_404(pages):
     for target in ("/nothing", "/environ/", "/caf%C3%A9", "/%FF"):
@@ -803,6 +851,7 @@ def test_a_page_that_does_not_exist_is_404(pages):
         assert status == 404, f"There is no page {target}, but it gave {status}."
 
 
+@pytest.mark.lesson("run-it")
 @new
 @pytest.mark.parametrize(
     ("method", "target", "allowed"),
@@ -817,6 +866,7 @@ def test_a_method_that_a_page_does_not_take_is_405_with_Allow(pages, method, tar
     )
 
 
+@pytest.mark.lesson("run-it")
 @new
 def test_HEAD_works_for_every_page(pages):
     for target in ("/", "/environ", "/slow?seconds=0", "/stream"):
@@ -827,6 +877,7 @@ def test_HEAD_works_for_every_page(pages):
 # Others' applications, and the check of the standard library
 
 
+@pytest.mark.lesson("both-sides-checked")
 @new
 def test_wsgiref_validate_finds_nothing(start):
     server = start("apps:validated")
@@ -845,6 +896,7 @@ def test_wsgiref_validate_finds_nothing(start):
     )
 
 
+@pytest.mark.lesson("one-contract-for-all")
 @new
 @pytest.mark.parametrize("framework", ["flask", "django", "bottle"])
 def test_an_application_of_any_framework_runs_unchanged(running, framework):
@@ -873,6 +925,7 @@ def test_an_application_of_any_framework_runs_unchanged(running, framework):
 # Which application
 
 
+@pytest.mark.lesson("run-it")
 @new
 @pytest.mark.parametrize(
     ("application", "module"),
@@ -904,6 +957,7 @@ def test_an_application_that_cannot_be_loaded_is_one_line_and_status_2(
     assert application in lines[0], f"The line does not name {application}: {lines[0]}"
 
 
+@pytest.mark.lesson("run-it")
 @new
 def test_an_application_in_the_current_folder_comes_before_the_steps_own(start, tmp_path):
     page = "def app(environ, start_response):\n    start_response('200 OK', [])\n    return [b'%s']"
@@ -914,12 +968,14 @@ def test_an_application_in_the_current_folder_comes_before_the_steps_own(start, 
     )
 
 
+@pytest.mark.lesson("run-it")
 @new
 def test_an_application_of_the_step_is_found_from_any_folder(start, tmp_path):
     reply = get(start("app:application", cwd=tmp_path))
     assert b"a child of process" in reply.body, f"app.py of the step gave {reply.body!r}."
 
 
+@pytest.mark.lesson("run-it")
 def test_without_an_argument_the_steps_own_application_is_served(start, tmp_path):
     (tmp_path / "app.py").write_text("raise SystemExit('the wrong app.py')")
     reply = get(start(cwd=tmp_path))
@@ -931,6 +987,7 @@ def test_without_an_argument_the_steps_own_application_is_served(start, tmp_path
 # What is still wrong
 
 
+@pytest.mark.lesson("what-is-still-wrong")
 @pytest.mark.only_here
 def test_a_second_client_waits_while_the_first_is_served(server):
     with connect(server) as first, connect(server) as second:

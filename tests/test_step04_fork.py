@@ -51,6 +51,7 @@ def zombies(server):
     return [child.pid for child in children if not is_at_work(child.pid)]
 
 
+@pytest.mark.lesson("fork-returns-twice")
 @pytest.mark.new("The server itself answered")
 def test_a_child_of_the_server_answers_each_request(server):
     answers = [who_answers(server) for _ in range(10)]
@@ -70,6 +71,7 @@ def test_a_child_of_the_server_answers_each_request(server):
     )
 
 
+@pytest.mark.lesson("fork-returns-twice")
 @pytest.mark.new("the log line has no PID of its own")
 def test_the_log_line_has_the_pid_of_the_child(server):
     pid, _ = who_answers(server)
@@ -80,6 +82,7 @@ def test_the_log_line_has_the_pid_of_the_child(server):
     )
 
 
+@pytest.mark.lesson("who-talks-to-whom")
 @pytest.mark.new("20 requests of one second each took")
 def test_twenty_requests_of_one_second_take_under_two_together(start):
     server = start("fork_apps:application")
@@ -106,6 +109,7 @@ def test_twenty_requests_of_one_second_take_under_two_together(start):
     )
 
 
+@pytest.mark.lesson("who-talks-to-whom")
 @pytest.mark.new("One client holds up all others")
 @pytest.mark.parametrize(
     "sent",
@@ -127,6 +131,7 @@ def test_a_slow_client_holds_up_nobody(server, sent):
         ask_soon(server, "/process", hint)
 
 
+@pytest.mark.lesson("descriptors-are-duplicated")
 def test_the_client_sees_the_end_of_the_stream(server):
     hint = (
         "The answer came, but not the end of the stream: the client waits for more. "
@@ -135,6 +140,7 @@ def test_the_client_sees_the_end_of_the_stream(server):
     ask_soon(server, "/process", hint)
 
 
+@pytest.mark.lesson("descriptors-are-duplicated")
 def test_fifty_requests_leave_no_connection_open_in_the_server(server):
     process = psutil.Process(server.pid)
     who_answers(server)
@@ -148,6 +154,7 @@ def test_fifty_requests_leave_no_connection_open_in_the_server(server):
     )
 
 
+@pytest.mark.lesson("descriptors-are-duplicated")
 @pytest.mark.new("has the listener open")
 def test_a_child_closes_its_copy_of_the_listener(server, gate):
     with request_at(gate, server) as (pid, _):
@@ -158,6 +165,7 @@ def test_a_child_closes_its_copy_of_the_listener(server, gate):
     )
 
 
+@pytest.mark.lesson("descriptors-are-duplicated")
 @pytest.mark.new("No child worked on")
 def test_a_child_works_on_when_the_server_is_killed_and_the_port_is_free(start, gate):
     server = start("fork_apps:application")
@@ -182,6 +190,7 @@ def test_a_child_works_on_when_the_server_is_killed_and_the_port_is_free(start, 
     )
 
 
+@pytest.mark.lesson("memory-is-copied-on-write")
 @pytest.mark.new("counted to")
 def test_a_counter_in_the_application_never_counts_past_one(server):
     counts = [ask_soon(server, "/count", "The request got no answer.") for _ in range(3)]
@@ -191,6 +200,7 @@ def test_a_counter_in_the_application_never_counts_past_one(server):
     )
 
 
+@pytest.mark.lesson("the-child-leaves-by-os_exit")
 @pytest.mark.new("The server itself answered")
 def test_a_child_serves_one_client_and_ends(server):
     pids = [who_answers(server)[0] for _ in range(3)]
@@ -203,6 +213,7 @@ def test_a_child_serves_one_client_and_ends(server):
     )
 
 
+@pytest.mark.lesson("the-child-leaves-by-os_exit")
 def test_what_an_application_prints_is_there_once(start):
     server = start("fork_apps:application")
     for text in ("first", "second"):
@@ -219,6 +230,7 @@ def test_what_an_application_prints_is_there_once(start):
     )
 
 
+@pytest.mark.lesson("the-child-leaves-by-os_exit")
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
 def test_what_was_in_a_buffer_before_the_fork_is_written_once(start, stream):
     server = start(
@@ -238,6 +250,7 @@ def test_what_was_in_a_buffer_before_the_fork_is_written_once(start, stream):
     )
 
 
+@pytest.mark.lesson("the-child-leaves-by-os_exit")
 def test_exit_handlers_run_once_in_the_server(start, tmp_path):
     notes = tmp_path / "notes"
     server = start("fork_apps:application", environment={"NOTE_AT_EXIT": str(notes)})
@@ -253,6 +266,7 @@ def test_exit_handlers_run_once_in_the_server(start, tmp_path):
     )
 
 
+@pytest.mark.lesson("the-child-leaves-by-os_exit")
 @pytest.mark.new("The server itself ran the application")
 @pytest.mark.parametrize(
     "way", ["return", "raise", "sys.exit", "KeyboardInterrupt", "close", "_exit", "abort", "kill"]
@@ -278,6 +292,7 @@ def test_the_child_ends_whatever_the_application_does(start, way):
     )
 
 
+@pytest.mark.lesson("fork-can-fail")
 @pytest.mark.new("fork failed, and the client got")
 def test_a_fork_that_fails_is_answered_503(start, tmp_path):
     switch = tmp_path / "fork_fails"
@@ -290,6 +305,7 @@ def test_a_fork_that_fails_is_answered_503(start, tmp_path):
     )
 
 
+@pytest.mark.lesson("fork-can-fail")
 @pytest.mark.new("fork failed, and the client got")
 def test_a_server_at_the_limit_of_processes_lives_on(command):
     limit = (
@@ -335,6 +351,7 @@ def check_503(server):
     assert server.is_running(), f"fork failed, and the server ended:\n{server.report()}"
 
 
+@pytest.mark.lesson("what-is-still-wrong")
 @pytest.mark.new("no zombies")
 @pytest.mark.only_here
 def test_ended_children_stay_as_zombies_until_the_server_ends(start):
@@ -363,6 +380,7 @@ def test_ended_children_stay_as_zombies_until_the_server_ends(start):
     )
 
 
+@pytest.mark.lesson("memory-is-copied-on-write")
 @pytest.mark.new("environ says")
 def test_environ_says_that_there_are_several_processes(server):
     multiprocess = ask_soon(server, "/multiprocess", "The request got no answer.")
@@ -372,6 +390,7 @@ def test_environ_says_that_there_are_several_processes(server):
     )
 
 
+@pytest.mark.lesson("descriptors-are-duplicated")
 def test_log_lines_of_several_processes_do_not_mix(server):
     before = len(server.output())
     clients = [threading.Thread(target=get, args=(server, "/process?mix")) for _ in range(40)]
@@ -388,6 +407,7 @@ def test_log_lines_of_several_processes_do_not_mix(server):
     )
 
 
+@pytest.mark.lesson("fork-and-threads")
 @pytest.mark.new("went on without os.fork")
 def test_without_fork_the_server_says_so_in_one_line(command):
     if not command[1:2] or not command[1].endswith(".py"):
@@ -417,6 +437,7 @@ def test_without_fork_the_server_says_so_in_one_line(command):
     )
 
 
+@pytest.mark.lesson("the-child-leaves-by-os_exit")
 def test_ctrl_c_ends_the_server_in_silence(start):
     server = start("fork_apps:application")
     who_answers(server)

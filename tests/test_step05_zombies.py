@@ -88,12 +88,14 @@ def is_refused(server):
     return False
 
 
+@pytest.mark.lesson("sigchld-tells-the-parent")
 @pytest.mark.new("children stay in the process table (zombie)")
 def test_no_zombie_stays_after_a_request(server):
     get(server, "/process")
     check_no_children(server, "The child has ended. Who waits for it?")
 
 
+@pytest.mark.lesson("the-handler-loops")
 @pytest.mark.new("children stay in the process table (zombie)")
 def test_ten_children_that_end_at_once_are_all_reaped(start, gate):
     """The server is stopped while they end: ten signals of one kind become one."""
@@ -116,6 +118,7 @@ def test_ten_children_that_end_at_once_are_all_reaped(start, gate):
             check_log(server, request.pid, 0)
 
 
+@pytest.mark.lesson("the-handler-loops")
 @pytest.mark.new("children stay in the process table (zombie)")
 def test_five_hundred_requests_leave_no_zombie_and_no_descriptor(server):
     get(server, "/process")
@@ -147,6 +150,7 @@ def test_five_hundred_requests_leave_no_zombie_and_no_descriptor(server):
     )
 
 
+@pytest.mark.lesson("wait-collects-a-child")
 @pytest.mark.new("no line about the end of child")
 @pytest.mark.parametrize(
     "way, code",
@@ -157,7 +161,6 @@ def test_five_hundred_requests_leave_no_zombie_and_no_descriptor(server):
         ("_exit", 3),
         ("abort", -signal.SIGABRT),
         ("kill", -signal.SIGKILL),
-        ("terminate", -signal.SIGTERM),
     ],
 )
 def test_the_log_says_how_each_child_ended(server, way, code):
@@ -169,6 +172,15 @@ def test_the_log_says_how_each_child_ended(server, way, code):
     )
 
 
+@pytest.mark.lesson("the-child-gives-the-handler-back")
+@pytest.mark.new("no line about the end of child")
+def test_sigterm_to_a_child_ends_that_child_alone(server):
+    pid = int(get(server, "/end?terminate").body)
+    check_log(server, pid, -signal.SIGTERM)
+    assert get(server, "/process").status == 200, "SIGTERM to a child ended the server, too."
+
+
+@pytest.mark.lesson("sigchld-tells-the-parent")
 @pytest.mark.new("no line about the end of child")
 def test_a_child_that_is_killed_at_work_harms_nobody_else(server, gate):
     with RequestAtGate(gate, server) as killed, RequestAtGate(gate, server) as other:
@@ -181,6 +193,7 @@ def test_a_child_that_is_killed_at_work_harms_nobody_else(server, gate):
         )
 
 
+@pytest.mark.lesson("wait-collects-a-child")
 def test_a_child_that_is_stopped_harms_nobody_else(server, gate):
     with RequestAtGate(gate, server) as request:
         os.kill(request.pid, signal.SIGSTOP)
@@ -200,6 +213,7 @@ def test_a_child_that_is_stopped_harms_nobody_else(server, gate):
         )
 
 
+@pytest.mark.lesson("the-child-gives-the-handler-back")
 def test_the_application_learns_how_its_own_programs_end(server):
     status = get(server, "/program").body
     assert status == b"3", (
@@ -209,6 +223,7 @@ def test_the_application_learns_how_its_own_programs_end(server):
     )
 
 
+@pytest.mark.lesson("wait-collects-a-child")
 def test_sigchld_without_a_child_harms_nobody(server):
     for _ in range(3):
         server.send_signal(signal.SIGCHLD)
@@ -257,6 +272,7 @@ def check_end(server):
     )
 
 
+@pytest.mark.lesson("the-orderly-stop")
 @pytest.mark.new("did not wait for the request in flight")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stop_signal_lets_the_request_in_flight_finish(start, gate, number):
@@ -264,6 +280,7 @@ def test_a_stop_signal_lets_the_request_in_flight_finish(start, gate, number):
     check_orderly_stop(server, start, gate, lambda: server.send_signal(number))
 
 
+@pytest.mark.lesson("the-orderly-stop")
 @pytest.mark.new("did not wait for the request in flight")
 def test_ctrl_c_in_a_terminal_lets_the_request_in_flight_finish(start, gate):
     """A terminal sends SIGINT to the whole process group: to the children, too."""
@@ -283,14 +300,20 @@ def application(environ, start_response):
 """
 
 
+@pytest.mark.lesson("the-orderly-stop")
 @pytest.mark.new("ends with status 0")
 def test_a_stop_signal_that_does_not_interrupt_accept_is_not_lost(start, tmp_path):
     (tmp_path / "another_thread.py").write_text(ANOTHER_THREAD)
     server = start("another_thread:application", cwd=tmp_path)
+    wait_until(
+        lambda: psutil.Process(server.pid).status() == psutil.STATUS_SLEEPING,
+        "The server has nothing to do, and it does not wait in accept.",
+    )
     server.send_signal(signal.SIGTERM)
     check_end(server)
 
 
+@pytest.mark.lesson("the-orderly-stop")
 @pytest.mark.new("ends with status 0")
 def test_sigterm_ends_an_idle_server(start):
     server = start("fork_apps:application")
@@ -298,6 +321,7 @@ def test_sigterm_ends_an_idle_server(start):
     check_end(server)
 
 
+@pytest.mark.lesson("the-orderly-stop")
 @pytest.mark.new("ends with status 0")
 def test_sigterm_under_load_cuts_no_answer_short(start):
     server = start("fork_apps:application")
@@ -322,6 +346,7 @@ def test_sigterm_under_load_cuts_no_answer_short(start):
     check_end(server)
 
 
+@pytest.mark.lesson("the-orderly-stop")
 @pytest.mark.new("ends with status 0")
 def test_a_second_stop_signal_changes_nothing(start, gate):
     server = start("fork_apps:application")
@@ -334,6 +359,7 @@ def test_a_second_stop_signal_changes_nothing(start, gate):
         check_end(server)
 
 
+@pytest.mark.lesson("five-ways-to-end")
 def test_terminations_shows_five_ways_to_end(tmp_path):
     program = ROOT / STEP / "terminations.py"
     limit = "import resource; resource.setrlimit(resource.RLIMIT_CORE, (0, 0)); "  # no core file
