@@ -2,7 +2,6 @@
 
 import ast
 import difflib
-import importlib
 import re
 import tomllib
 from typing import NamedTuple
@@ -75,28 +74,6 @@ def section(where):
         part for part in re.split(r"^#+ ", blocks, flags=re.MULTILINE) if part.startswith(begin)
     ]
     return text
-
-
-def lessons_of_tests():
-    """Return the marker "lesson" of each test: a dict from its name, "file.py::test", to a section.
-
-    A section is a README and an anchor; it is None for a test of a step that names none.
-    """
-    sections = {}
-    for path in sorted(TESTS.glob("test_*.py")):
-        if not re.search(r"mark\.lesson\(|^STEP = ", path.read_text("utf-8"), re.MULTILINE):
-            continue
-        module = importlib.import_module(path.stem)
-        for name, function in vars(module).items():
-            if name.startswith("test_"):
-                marks = [
-                    mark for mark in getattr(function, "pytestmark", []) if mark.name == "lesson"
-                ]
-                section = marks[0].args[0] if marks else None
-                if section and "#" not in section:
-                    section = f"{module.STEP}/README.md#{section}"
-                sections[f"{path.name}::{name}"] = section
-    return sections
 
 
 def file_of_tests(step):

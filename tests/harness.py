@@ -7,6 +7,7 @@ import contextlib
 import functools
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -114,9 +115,10 @@ class Server:
 
         with self.changed:
             self.changed.wait_for(ready, PATIENCE)
-        wanted = f"line with {pattern!r} on {name} ({len(found)} of {count})" if pattern else "line"
+        wanted = f"with {pattern!r} on {name} ({len(found)} of {count})" if pattern else "at all"
         assert len(found) >= count, (
-            f"The server printed no {wanted}. It printed:\n{self.report()}"
+            f"The server printed no line {wanted}. It was started by: "
+            f"{shlex.join(map(str, self.command))}\nIt printed:\n{self.report()}"
         )
         return found[count - 1]
 
@@ -241,6 +243,10 @@ def exchange(server, data, timeout=PATIENCE):
 
 def parse_reply(data):
     """Take the bytes of an HTTP response apart. Fails with a hint if they are none."""
+    assert not re.match(rb"HTTP/[^\r\n]*\n", data), (
+        f"The status line ends with LF alone: {data[:60]!r}. "
+        "In HTTP a line ends with CR LF, b'\\r\\n'."
+    )
     head, empty_line, body = data.partition(b"\r\n\r\n")
     status_line, *header_lines = head.decode("latin-1").split("\r\n")
     match = re.fullmatch(r"HTTP/1\.[01] (\d{3}) ?(.*)", status_line)

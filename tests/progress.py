@@ -10,12 +10,14 @@ language, is tested with --server, as with pytest.
 
 import argparse
 import ast
+import math
 import os
 import shlex
 import shutil
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
@@ -24,7 +26,8 @@ from harness import ROOT, STEPS
 
 RUNNABLE = [step for step in STEPS if hasattr(os, "fork") or step < "step04"]
 MINE = ROOT / "mine"
-MOST_SECONDS = 60  # for the tests of one step: a server that hangs makes each of them wait
+MOST_SECONDS = 120  # for the tests of one step
+MOST_SECONDS_RED = 15  # after the first that fails: a server that hangs makes each test wait
 MOST_LINES = 14  # of a hint
 YOURS_IN_STEP_1 = {"server.py": ["listen", "serve", "handle"], "client.py": ["echo"]}
 
@@ -37,23 +40,35 @@ class View:
         self.passed = []  # the same, of those that passed
         self.skipped = []  # the same, of those that could not run here
         self.failures = []  # (report, section) of those that failed
+        self.left_out = set()  # the IDs of those that were not run any more
+        self.red_since = {}  # when the first of a step failed, in seconds
         self.highest_step = STEPS[0]  # the highest whose new tests pass, at least one
 
     def pytest_collection_finish(self, session):
         self.tests = [(item.module.STEP, section_of(item)) for item in session.items]
 
     def pytest_runtest_setup(self, item):
-        """Skip what was true of a step that this server has left behind: its flaw, for one."""
-        if item.get_closest_marker("only_here") and item.module.STEP < self.highest_step:
+        """Skip what was true of a step that this server has left behind: its flaw, for one.
+
+        And leave the last tests of a step out if the first failure was long ago.
+        """
+        step = item.module.STEP
+        if item.get_closest_marker("only_here") and step < self.highest_step:
             pytest.skip("this server has left that step behind")
+        if time.monotonic() > self.red_since.get(step, math.inf) + MOST_SECONDS_RED:
+            self.left_out.add(item.nodeid)
+            pytest.skip("this run takes too long")
 
     def pytest_runtest_logreport(self, report):
         step = Path(report.nodeid.partition("::")[0]).stem.removeprefix("test_")
         section = section_of(report)
+        if report.nodeid in self.left_out:
+            return
         if report.skipped:
             self.skipped.append((step, section))
         elif report.failed:
             self.failures.append((report, section))
+            self.red_since.setdefault(step, time.monotonic())
         elif report.when == "call":
             self.passed.append((step, section))
             if "new" in dict(report.user_properties):
@@ -85,7 +100,9 @@ def hint_of(report):
     crash = getattr(report.longrepr, "reprcrash", None)
     message = crash.message if crash else str(report.longrepr)
     message = message.removeprefix("AssertionError: ").partition("\nassert ")[0]
-    lines = [piece for line in message.splitlines() for piece in textwrap.wrap(line, 92) or [""]]
+    lines = []
+    for line in message.splitlines():  # a line of a traceback stays as it is
+        lines += [line] if line.startswith(" ") else textwrap.wrap(line, 92)
     if len(lines) > MOST_LINES:  # the last lines of a traceback say most
         lines = [*lines[:4], "...", *lines[5 - MOST_LINES :]]
     return lines
@@ -136,15 +153,18 @@ def check(step, server):
         print(f"{len(view.skipped)} cannot run on this machine.", end=" ")
     if passed == tests > 0:
         print(f"Step {int(step[4:6])} is done.")
-        print(f"Compare: {shown('diff', '-ru', step, 'mine')}")
+        tool = ["diff", "-ru"] if os.name == "posix" else ["git", "diff", "--no-index"]
+        print(f"Compare: {shown(*tool, step, 'mine')}")
         if step != STEPS[-1]:
             following = STEPS[STEPS.index(step) + 1]
             print(f"Go on with the same folder: {loop_command('check', following)}")
         return 0
+    if not view.failures:
+        print(f"The others were not run: {MOST_SECONDS} seconds were over.")
+        return 1
     print("Red is right at first: you build until all pass.")
-    missing = tests - passed - len(view.failures)
-    if missing > 0:
-        print(f"After {MOST_SECONDS} seconds the last {missing} were left out: something hangs.")
+    if view.left_out:
+        print(f"To save your time the last {len(view.left_out)} were left out: failures take long.")
     report, section = view.failures[0]
     print("\nThe first that fails, in the order in which one learns:\n")
     print(f"    {report.nodeid.partition('::')[2]}\n")

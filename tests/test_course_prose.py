@@ -2,14 +2,12 @@
 
 import itertools
 import re
-import shutil
-import subprocess
 import textwrap
 
 import pytest
 from course import BLOCK, changed_lines, headings, without_blocks
 from harness import ROOT, STEPS, TESTS
-from prose import MARKED, fill
+from prose import fill
 
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("step*/*.md")])
 HEADINGS = [
@@ -49,29 +47,6 @@ def test_each_lesson_shows_mistakes_and_from_step_2_on_the_whole_diff(step):
     if number:
         marker = f"<!-- diff: {STEPS[number - 1]}/server.py {step}/server.py -->"
         assert marker in text, "The lesson shows the whole diff from the step before."
-
-
-@lessons
-@pytest.mark.skipif(not shutil.which("patch"), reason="needs the program patch")
-def test_the_solutions_of_a_lesson_fit_the_code(step, tmp_path):
-    text = (ROOT / step / "README.md").read_text("utf-8")
-    solutions = [block for language, block in BLOCK.findall(unmarked(text)) if language == "diff"]
-    assert len(solutions) >= 3, f"{step}/README.md shows {len(solutions)} solutions as diffs."
-    for number, solution in enumerate(solutions):
-        copy = tmp_path / str(number)
-        shutil.copytree(ROOT / step, copy)
-        command = ["patch", "-p1", "-F0", "--no-backup-if-mismatch"]
-        done = subprocess.run(command, cwd=copy, input=solution, text=True, capture_output=True)
-        assert done.returncode == 0 and "offset" not in done.stdout, (
-            f"{step}/README.md: a solution does not fit the code any more:\n{done.stdout}{solution}"
-        )
-        for path in copy.glob("*.py"):
-            compile(path.read_text("utf-8"), path, "exec")
-
-
-def unmarked(text):
-    """Return the text of a lesson without the blocks that prose.py fills in."""
-    return MARKED.sub("", text)
 
 
 @pages

@@ -237,6 +237,11 @@ def test_ctrl_c_ends_it_while_it_serves_a_client(start):
 )
 def test_the_echo_is_what_the_client_sent(server, message):
     echo = echo_of(server, message)
+    assert len(echo) >= len(message), (
+        f"{message[:10]!r}, in all {len(message)} bytes, was sent, and {len(echo)} bytes came "
+        "back. A long message arrives in many pieces: the server reads and answers until recv "
+        f"returns b''.\n{server.report()[-500:]}"
+    )
     assert echo == message, (
         f"{message[:50]!r} came back as {echo[:50]!r}. The server passes bytes on and never "
         f"decodes them.\n{server.report()[-500:]}"

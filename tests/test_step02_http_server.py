@@ -47,6 +47,10 @@ def read_reply(connection, hint=""):
 
 def ask(server, *pieces, hint="", timeout=5):
     """Send the pieces of a request, and return the Reply."""
+    hint = hint or (
+        f"The request was {b''.join(pieces)[:80]!r}. One that breaks a rule gets an answer, too: "
+        "it is refused."
+    )
     with connect(server, timeout) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with contextlib.suppress(OSError):  # the server may answer before it has read all
@@ -101,7 +105,8 @@ def test_a_page_shows_the_request_as_the_server_saw_it(server):
         page = read_reply(connection).body.decode()
     expected = ["GET /request?a=%20b HTTP/1.1", "Host: here", "X-Colour: blue", "x-colour: red"]
     assert page.splitlines()[:4] == expected, (
-        f"The page must show the request line and all headers, in order. It shows:\n{page}"
+        "The page /request, whatever follows a ?, must show the request line and all headers, in "
+        f"order and each as 'name: value'. It shows:\n{page}"
     )
     assert client in page, f"The page does not name the client's address, {client}:\n{page}"
 

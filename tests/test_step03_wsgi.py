@@ -156,7 +156,7 @@ def test_environ_is_a_dict_with_all_that_PEP_3333_asks_for(running):
         "environ is not a dict. PEP 3333 asks for a plain one: no subclass, nothing like it."
     )
     for name, value in expected.items():
-        assert name in environ, f"environ has no {name}. See make_environ."
+        assert name in environ, f"environ has no {name}. The server makes environ from the request."
         assert environ[name][1] == value, (
             f"environ[{name!r}] is {environ[name][1]!r}, but for this request it is {value!r}."
         )
