@@ -3,12 +3,10 @@
 RFC 9112 says how a message looks on the wire, RFC 9110 what it means.
 """
 
-import email.utils
 import functools
 import io
 import re
 import socket
-import tempfile
 import time
 from typing import BinaryIO, NamedTuple
 
@@ -22,6 +20,9 @@ BUFFER_SIZE = 64 * 1024  # bytes
 REQUEST_SECONDS = 10  # for a whole request to arrive
 SEND_SECONDS = 10  # for the client to take one piece of the response
 LINGER_SECONDS = 2  # for the client to read why its request was refused
+
+DAYS = "Mon Tue Wed Thu Fri Sat Sun".split()
+MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 
 REASONS = {
     400: "Bad Request",
@@ -228,7 +229,12 @@ def read_body(reader, version, headers):
     expectations = [value.lower() for value in values(headers, "Expect")]
     if "100-continue" in expectations and version != "HTTP/1.0" and not reader.buffer:
         send(reader.connection, b"HTTP/1.1 100 Continue\r\n\r\n")
-    body = tempfile.SpooledTemporaryFile(MAX_BODY_IN_MEMORY)
+    if codings or length > MAX_BODY_IN_MEMORY:
+        import tempfile  # it brings many modules, and few requests need it
+
+        body = tempfile.SpooledTemporaryFile(MAX_BODY_IN_MEMORY)
+    else:
+        body = io.BytesIO()
     if codings:
         copy_chunks(reader, body)
     else:
@@ -310,7 +316,9 @@ def format_head(status, headers):
 @functools.lru_cache(maxsize=1)
 def http_date(seconds):
     """Return a time, in whole seconds since 1970, as HTTP writes it: RFC 9110, section 5.6.7."""
-    return email.utils.formatdate(seconds, usegmt=True)
+    year, month, day, hour, minute, second, weekday, *_ = time.gmtime(seconds)
+    date = f"{DAYS[weekday]}, {day:02} {MONTHS[month - 1]} {year}"  # English in every locale
+    return f"{date} {hour:02}:{minute:02}:{second:02} GMT"
 
 
 def send(connection, data):

@@ -1,5 +1,6 @@
 """The server's side of WSGI, the interface of web servers and Python applications: PEP 3333."""
 
+import codecs
 import contextlib
 import importlib
 import os
@@ -37,6 +38,7 @@ def load_application(name):
     the application in app.py beside this file. Raises ValueError or AttributeError if
     there is no such callable, and whatever the module raises while it is imported.
     """
+    codecs.lookup("idna")  # frameworks need it for a request; a child would load it each time
     if name is None:
         name = "app:application"
     else:

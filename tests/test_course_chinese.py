@@ -4,8 +4,8 @@ import re
 from collections import Counter
 
 import pytest
+from course import headings as anchors
 from harness import ROOT, STEPS
-from test_course_prose import anchors
 
 PAGES = [ROOT / "README.md", *(ROOT / step / "README.md" for step in STEPS)]
 BLOCK = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)  # in lists, too
@@ -54,7 +54,7 @@ def links(page):
     for target in LINK.findall(without_blocks(page.read_text("utf-8"))):
         path, _, anchor = target.partition("#")
         linked = (page.parent / path).resolve() if path else page.resolve()
-        number = anchors(linked).index(anchor) if anchor and linked.suffix == ".md" else None
+        number = list(anchors(linked)).index(anchor) if anchor and linked.suffix == ".md" else None
         found.append((path.replace("README.zh-CN.md", "README.md"), number))
     return found
 
