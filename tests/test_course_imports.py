@@ -53,6 +53,7 @@ def run(*arguments):
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.lesson("step04_fork/README.md#memory-is-copied-on-write")
 @pytest.mark.parametrize(
     "application, request_text",
     [("", GET.format("/")), ("", POST), ("flask_site:application", GET.format("/hello/you"))],
@@ -66,6 +67,7 @@ def test_a_request_imports_nothing(folder, application, request_text):
     )
 
 
+@pytest.mark.lesson("step04_fork/README.md#memory-is-copied-on-write")
 def test_what_few_requests_need_waits_until_they_come(folder):
     loaded, _ = run(PROBE, str(folder), "", GET.format("/"))
     assert {"tempfile", "random", "email.utils"}.isdisjoint(loaded), (
@@ -73,6 +75,7 @@ def test_what_few_requests_need_waits_until_they_come(folder):
     )
 
 
+@pytest.mark.lesson("step02_http_server/README.md#http-on-the-wire")
 def test_the_date_is_right_in_each_month_and_on_each_day_of_the_week(folder):
     script = (
         "import json, sys; sys.path.insert(0, sys.argv[1]); from http_message import http_date; "
