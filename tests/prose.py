@@ -35,8 +35,8 @@ def fill(text, step):
 
 
 def main():
-    """Fill in all READMEs of the steps, and say which ones changed."""
-    for path in sorted(ROOT.glob("step*/README.md")):
+    """Fill in all READMEs of the steps, in both languages, and say which ones changed."""
+    for path in sorted(ROOT.glob("step*/README*.md")):
         text = path.read_text("utf-8")
         filled = fill(text, path.parent.name)
         if filled != text:
