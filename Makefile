@@ -33,7 +33,7 @@ lab: $(VENV)/lab-installed ## open the notebooks in JupyterLab
 	$(VENV)/bin/jupyter lab --notebook-dir=notebooks
 
 diff: ## show what a step changes: STEP=04 compares step 3 and step 4
-	@diff -ru -x __pycache__ -x README.md $(call one,$(BEFORE_$(STEP))) $(wildcard step$(STEP)_*) || test $$? -eq 1
+	@diff -ru -x __pycache__ -x 'README*.md' $(call one,$(BEFORE_$(STEP))) $(wildcard step$(STEP)_*) || test $$? -eq 1
 
 lint: $(VENV)/tests-installed ## check the style of all Python files
 	$(VENV)/bin/ruff check

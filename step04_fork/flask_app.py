@@ -187,4 +187,5 @@ POLICY = (
     f"default-src 'none'; style-src {allow(STYLE)}; script-src {allow(SCRIPT)}; img-src data:; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-app.jinja_env.get_template("processes.html")  # compile it once, here, and not in each child
+for name in ("home.html", "processes.html"):
+    app.jinja_env.get_template(name)  # compile it once, here, and not in each child

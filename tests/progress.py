@@ -198,7 +198,7 @@ def start(step):
     number = STEPS.index(step)
     source = ROOT / STEPS[max(number - 1, 0)]
     try:
-        shutil.copytree(source, MINE, ignore=shutil.ignore_patterns("__pycache__", "README.md"))
+        shutil.copytree(source, MINE, ignore=shutil.ignore_patterns("__pycache__", "README*.md"))
     except FileExistsError:
         names = ["mine-old", *(f"mine-old-{number}" for number in range(2, 1000))]
         free = next(name for name in names if not (ROOT / name).exists())

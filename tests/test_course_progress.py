@@ -49,7 +49,7 @@ def contents(folder):
     return {
         path.relative_to(folder): path.read_bytes()
         for path in folder.rglob("*")
-        if path.is_file() and path.name != "README.md" and "__pycache__" not in path.parts
+        if path.is_file() and not path.name.startswith("README") and "__pycache__" not in path.parts
     }
 
 
