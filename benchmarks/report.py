@@ -262,7 +262,7 @@ def fill(text, results):
 
 def pages():
     """Return the pages that may quote results."""
-    return sorted([*ROOT.glob("*.md"), *ROOT.glob("*/README.md")])
+    return sorted([*ROOT.glob("*.md"), *ROOT.glob("*/README*.md")])
 
 
 def main():

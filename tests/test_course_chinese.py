@@ -110,6 +110,18 @@ def test_each_section_has_the_same_code_words_rows_and_folds(page):
 
 
 @pages
+def test_the_tables_have_the_same_numbers(page):
+    for number, (one, other) in enumerate(zip(*map(sections, both(page)), strict=True)):
+        rows = ["".join(re.findall(r"^ *\|.*", text, re.MULTILINE)) for text in (one, other)]
+        words = [re.sub(r"\[[^\]]*\]\([^)]*\)", "", text) for text in rows]  # without the links
+        numbers = [Counter(re.findall(r"\d+(?:[.,]\d+)*", text)) for text in words]
+        assert numbers[0] == numbers[1], (
+            f"In a table of section {number} of {chinese(page)}: only in English "
+            f"{dict(numbers[0] - numbers[1])}, only in Chinese {dict(numbers[1] - numbers[0])}."
+        )
+
+
+@pages
 def test_the_prose_is_chinese_all_through(page):
     text = COMMENT.sub("", without_blocks(chinese(page).read_text("utf-8")))
     for paragraph in re.split(r"\n\s*\n", text):

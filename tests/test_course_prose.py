@@ -103,3 +103,12 @@ def test_the_ladder_in_the_readme_counts_the_lines_that_change():
         assert str(changed_lines(before, step)) in cells, (
             f"README.md: the row of {step} does not say {changed_lines(before, step)} lines: {row}"
         )
+
+
+@lessons
+def test_the_ladder_in_the_readme_says_how_long_a_lesson_takes(step):
+    lesson = (ROOT / step / "README.md").read_text("utf-8")
+    parts = re.search(r"^Reading: (\d+) minutes. Doing: (\d+) minutes", lesson, re.MULTILINE)
+    [row] = re.findall(rf"^\| \[{step}\].*$", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
+    minutes = row.split("|")[-2].strip()
+    assert int(minutes) == int(parts[1]) + int(parts[2]), f"README.md: {row}, but {parts[0]}."
