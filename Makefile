@@ -9,6 +9,8 @@ BEFORE_04 := step03_wsgi
 BEFORE_05 := step04_fork
 BEFORE_06 := step05_zombies
 PYTEST = $(VENV)/bin/python -m pytest $(if $(SERVER),--server '$(SERVER)')
+# four tests at a time: most of them wait for something
+SEVERAL = -n 4 --dist worksteal
 PROGRESS = $(VENV)/bin/python tests/progress.py $(if $(SERVER),--server '$(SERVER)')
 
 .PHONY: help start check progress test lab diff notebooks notebooks-write lint format prose
@@ -27,7 +29,7 @@ progress: $(VENV)/tests-installed ## test mine/server.py with the tests of all s
 	@$(PROGRESS)
 
 test: $(VENV)/tests-installed ## run all tests; STEP=04 for one step, SERVER=mine/server.py for your own
-	$(PYTEST) $(if $(STEP),$(call one,$(wildcard tests/test_step$(STEP)_*.py)))
+	$(PYTEST) $(if $(STEP),$(call one,$(wildcard tests/test_step$(STEP)_*.py)),$(SEVERAL))
 
 lab: $(VENV)/lab-installed ## open the notebooks in JupyterLab
 	$(VENV)/bin/jupyter lab --notebook-dir=notebooks
