@@ -84,6 +84,8 @@ def test_a_server_in_a_with_block_ends_when_the_cell_is_interrupted(tmp_path):
 
 def run_all(page):
     """Choose "Run All Cells" in the menu; return whether the kernel begins to work."""
+    if (dialog := page.locator(".jp-Dialog .jp-mod-accept")).count():  # "Select Kernel"
+        dialog.click()
     page.locator(".jp-Notebook .jp-Cell").first.click()
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.locator(".lm-Menu-item", has_text=re.compile("^Run All Cells")).click()

@@ -195,9 +195,8 @@ def test_make_runs_the_same_commands(course):
         "check STEP=04 SERVER=./a.out": "tests/progress.py --server './a.out' 04",
         "progress": "tests/progress.py",
     }.items():
-        done = subprocess.run(
-            ["make", "-n", *target.split()], cwd=course, capture_output=True, text=True, timeout=60
-        )
+        command_line = ["make", "-n", "--no-print-directory", *target.split()]
+        done = subprocess.run(command_line, cwd=course, capture_output=True, text=True, timeout=60)
         assert done.stdout.splitlines()[-1].split() == [".venv/bin/python", *command.split()]
 
 
