@@ -22,7 +22,7 @@ from pathlib import Path
 
 import pytest
 from course import file_of_tests, headings
-from harness import ROOT, STEPS
+from harness import ROOT, STEPS, TESTS
 
 RUNNABLE = [step for step in STEPS if hasattr(os, "fork") or step < "step04"]
 MINE = ROOT / "mine"
@@ -30,6 +30,15 @@ MOST_SECONDS = 120  # for the tests of one step
 MOST_SECONDS_RED = 15  # after the first that fails: a server that hangs makes each test wait
 MOST_LINES = 14  # of a hint
 GIVEN = {"step03_wsgi": ["app.py", "flask_app.py", "templates"]}  # applications, not the server
+# What takes too long for each check, or looks into the server: a test file, and which test of it.
+APART = {
+    "step02_http_server": "test_course_deadlines.py::test_a_short_deadline_is_kept",
+    "step03_wsgi": "test_course_imports.py",
+    "step05_zombies": "test_course_stop.py::"
+    "test_a_child_that_never_finishes_does_not_hold_a_short_limit",
+    "step06_prefork": "test_course_stop.py::"
+    "test_a_worker_that_never_finishes_is_ended_at_the_limit",
+}
 YOURS_IN_STEP_1 = {"server.py": ["listen", "serve", "handle"], "client.py": ["echo"]}
 
 
@@ -41,6 +50,7 @@ class View:
         self.passed = []  # the same, of those that passed
         self.skipped = []  # the same, of those that could not run here
         self.failures = []  # (report, section) of those that failed
+        self.flaws = set()  # the IDs of those that are not true of later steps
         self.left_out = set()  # the IDs of those that were not run any more
         self.red_since = {}  # when the first of a step failed, in seconds
         self.highest_step = STEPS[0]  # the highest whose new tests pass, at least one
@@ -54,6 +64,8 @@ class View:
         And leave the last tests of a step out if the first failure was long ago.
         """
         step = item.module.STEP
+        if item.get_closest_marker("only_here") or item.get_closest_marker("until_step05"):
+            self.flaws.add(item.nodeid)
         left_behind = item.get_closest_marker("only_here") and step < self.highest_step
         if item.get_closest_marker("until_step05") and self.highest_step > "step05_zombies":
             left_behind = True
@@ -159,6 +171,10 @@ def check(step, server):
         print(f"Step {int(step[4:6])} is done.")
         tool = ["diff", "-ru"] if os.name == "posix" else ["git", "diff", "--no-index"]
         print(f"Compare: {shown(*tool, step, 'mine')}")
+        if step in APART:
+            node = TESTS / APART[step]
+            print("One thing is tested apart:")
+            print(f"    {shown(sys.executable, '-m', 'pytest', node, '--server', server)}")
         if step != STEPS[-1]:
             following = STEPS[STEPS.index(step) + 1]
             print(f"Go on with the same folder: {loop_command('check', following)}")
@@ -176,6 +192,9 @@ def check(step, server):
     print(f"    {report.nodeid.partition('::')[2]}\n")
     print(*(f"    {line}".rstrip() for line in hint_of(report)), sep="\n")
     print(f"\n    Read: {section}\n")
+    if report.nodeid in view.flaws:
+        print("This is not true of all later steps. Has your server gone on to one? Then it may be")
+        print("right, and make progress shows how far it is.\n")
     print("All that pytest says about it:\n")
     node = f"{file_of_tests(step)}::{report.nodeid.partition('::')[2]}"
     print(f"    {shown(sys.executable, '-m', 'pytest', node, '--server', server)}")

@@ -369,7 +369,7 @@ def test_ended_children_stay_as_zombies_until_the_server_ends(start):
     pids = zombies(server)
     assert len(pids) == 5, (
         f"Five requests were served, and there are {len(pids) or 'no'} zombies. In this step "
-        "nobody waits for the children that have ended. Try: ps -o pid,ppid,stat,comm"
+        "nobody waits for the children that have ended. Try: ps -A -o pid,ppid,stat,comm"
     )
     server.send_signal(signal.SIGINT)
     server.wait()
