@@ -83,4 +83,8 @@ def test_the_date_is_right_in_each_month_and_on_each_day_of_the_week(folder):
     )
     times = [day * 86400 + 3661 * day % 86400 for day in range(0, 366 * 60, 11)]
     dates = run(script, str(folder), json.dumps(times))
-    assert dates == [email.utils.formatdate(seconds, usegmt=True) for seconds in times]
+    right = [email.utils.formatdate(seconds, usegmt=True) for seconds in times]
+    wrong = [pair for pair in zip(dates, right, strict=True) if pair[0] != pair[1]]
+    assert not wrong, (
+        f"{len(wrong)} dates are wrong. The first is {wrong[0][0]}, not {wrong[0][1]}."
+    )

@@ -84,12 +84,13 @@ def test_few_lines_change(step):
     assert changed_lines(before, step) <= MOST_LINES[step]
 
 
-def run_tests(step, server, marker, report):
+def run_tests(step, server, marker, report, *options):
     """Run those tests of a step that a marker expression selects, against another server.
 
+    options: more words for pytest.
     Return a list with a triple for each test: its name, its reason to fail, its failure or None.
     """
-    command = [sys.executable, "-m", "pytest", "-q", "-m", marker, file_of_tests(step)]
+    command = [sys.executable, "-m", "pytest", "-q", "-m", marker, file_of_tests(step), *options]
     tested = shlex.join([str(ROOT / server / "server.py"), *OPTIONS.get(server, [])])
     command += ["--server", tested, f"--junitxml={report}"]
     done = subprocess.run(command, cwd=TESTS.parent, capture_output=True, text=True, timeout=300)
