@@ -67,7 +67,7 @@ pictures: $(VENV)/tests-installed ## take the pictures of the process page that 
 clean: ## remove the virtual environment
 	rm -rf $(VENV)
 
-one = $(or $(1),$(error There is no such step: write STEP=04, for example))
+one = $(or $(1),$(error There is no such step, or none before it: write STEP=04, for example))
 
 $(VENV)/tests-installed: requirements.txt
 	$(call install,requirements.txt)

@@ -185,6 +185,7 @@ PARTS = {
 def read_options():
     """Return the options of the command line, with the defaults of a full or a quick run."""
     parser = argparse.ArgumentParser(
+        usage=argparse.SUPPRESS,  # a mistake gets one line
         description="Measure the servers of the course beside others, on this machine.",
         epilog="A full run takes about a quarter of an hour, and writes to benchmarks/results/. "
         "With any of the options the results go to benchmarks/results/trial/.",

@@ -18,6 +18,13 @@ def pytest_addoption(parser):
     )
 
 
+def pytest_configure(config):
+    """Say in one line that --server names a Python file that is not there."""
+    file = (config.getoption("--server") or "").partition(" ")[0]
+    if file.endswith(".py") and not Path(file).exists():
+        raise pytest.UsageError(f"--server: there is no file {file}")
+
+
 def pytest_collection_modifyitems(items):
     """Put what the markers "new" and "lesson" say into the report of each test."""
     for item in items:

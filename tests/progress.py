@@ -169,13 +169,15 @@ def check(step, server):
         print(f"{len(view.skipped)} cannot run on this machine.", end=" ")
     if passed == tests > 0:
         print(f"Step {int(step[4:6])} is done.")
-        tool = ["diff", "-ru"] if os.name == "posix" else ["git", "diff", "--no-index"]
-        print(f"Compare: {shown(*tool, step, 'mine')}")
+        is_mine = server == str(MINE / "server.py")
+        if is_mine:
+            tool = ["diff", "-u"] if os.name == "posix" else ["git", "diff", "--no-index"]
+            print(f"Compare: {shown(*tool, ROOT / step / 'server.py', MINE / 'server.py')}")
         if step in APART:
             node = TESTS / APART[step]
             print("One thing is tested apart:")
             print(f"    {shown(sys.executable, '-m', 'pytest', node, '--server', server)}")
-        if step != STEPS[-1]:
+        if is_mine and step != STEPS[-1]:
             following = STEPS[STEPS.index(step) + 1]
             print(f"Go on with the same folder: {loop_command('check', following)}")
             for name in GIVEN.get(following, []):

@@ -237,7 +237,11 @@ def test_what_an_application_prints_is_there_once(start):
 def test_exit_handlers_run_once_in_the_server(start, tmp_path):
     notes = tmp_path / "notes"
     server = start("fork_apps:application", environment={"NOTE_AT_EXIT": str(notes)})
-    for target in ("/process", "/end?raise", "/end?KeyboardInterrupt"):
+    pid = int(get(server, "/process").body.split()[0])
+    assert pid != server.pid, (
+        f"The server itself answered: process {pid}. A child should, and leave by os._exit."
+    )
+    for target in ("/end?raise", "/end?KeyboardInterrupt"):
         get(server, target)
     server.send_signal(signal.SIGINT)
     server.wait()

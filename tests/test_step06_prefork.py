@@ -75,7 +75,7 @@ def test_there_is_a_worker_for_each_processor_before_a_client_comes(server):
     workers(server, len(affinity(0)) if affinity else os.cpu_count())
 
 
-@pytest.mark.lesson("what-it-costs")
+@pytest.mark.lesson("fork-first-then-accept")
 @new
 @pytest.mark.parametrize("number", [1, 5])
 def test_the_option_workers_says_how_many(start, number):
