@@ -164,13 +164,13 @@ def describe(seen):
     such as "running", "sleeping" or "zombie"; age and cpu_time: seconds; memory: bytes, those
     shared with other processes included; descriptors: how many are open.
     """
-    memory, cpu = seen["memory_info"], seen["cpu_times"]
+    created, memory, cpu = seen["create_time"], seen["memory_info"], seen["cpu_times"]
     return {
         "pid": seen["pid"],
         "ppid": seen["ppid"],
         "role": "server" if seen["pid"] == SERVER.pid else "child",
         "state": seen["status"],
-        "age": max(0, round(time.time() - seen["create_time"], 1)),
+        "age": created and max(0, round(time.time() - created, 1)),
         "memory": memory and memory.rss,
         "descriptors": seen.get("num_fds"),
         "cpu_time": cpu and round(cpu.user + cpu.system, 3),
