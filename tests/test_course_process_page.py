@@ -137,9 +137,18 @@ def test_the_page_allows_nothing_but_its_own_style_and_script(step):
         reply = get(server, "/processes")
     policy = reply.header("Content-Security-Policy")
     sources = dict(rule.split(" ", 1) for rule in policy.split("; "))
-    assert sources["default-src"] == "'none'" and sources["frame-ancestors"] == "'none'"
     for kind in ("style-src", "script-src"):
-        assert re.fullmatch(r"'sha256-[\w+/=]+'", sources[kind]), f"{kind} is {sources[kind]}"
+        source = sources.pop(kind)
+        assert re.fullmatch(r"'sha256-[\w+/=]+'", source), f"{kind} is {source}"
+    assert sources == {
+        "default-src": "'none'",
+        "img-src": "data:",  # the empty icon: else the browser would ask for one
+        "connect-src": "'self'",
+        "form-action": "'self'",
+        "base-uri": "'none'",
+        "frame-ancestors": "'none'",
+    }
+    assert reply.header("Cache-Control") == "no-store", "A browser may show an old page."
     assert not re.search(rb"(src|href|action)=.(https?:)?//", reply.body), (
         "It loads from elsewhere."
     )
@@ -236,6 +245,48 @@ def test_with_a_process_for_each_client_a_slow_request_holds_up_nobody(open_page
             page.wait_for_event("requestfinished")
         assert len(answers) > 3, "While the slow request was served, the page was not refreshed."
         assert page.inner_text("#waiting").strip() == ""
+
+
+@needs_chromium
+@needs_fork
+def test_a_button_sends_one_request_at_a_time(open_page):
+    with start("step04_fork") as server:
+        page = open_page(server)
+        asked = []
+        page.on("request", lambda request: asked.extend(re.findall("/slow", request.url)))
+        button = page.get_by_role("button", name="One slow request")
+        button.focus()
+        for _ in range(3):
+            page.keyboard.press("Enter")
+        page.wait_for_selector("#message:has-text('slept 5.0 seconds.')")
+        assert len(asked) == 1, f"Three times Enter sent {len(asked)} slow requests."
+
+
+@needs_chromium
+@needs_fork
+def test_the_page_says_that_the_server_has_ended(page):
+    with start("step05_zombies") as server:
+        page.goto(f"{server.url}/processes")
+        server.send_signal(signal.SIGTERM)
+        page.wait_for_selector("#waiting:has-text('No answer. Has the server ended?')")
+
+
+@needs_chromium
+@needs_fork
+def test_the_chart_forgets_what_is_older_than_a_minute(open_page, page):
+    page.clock.install()
+    with start("step05_zombies") as server:
+        open_page(server)
+        points = page.locator("#chart polyline").first
+        for seconds in (30, 30, 30):
+            page.clock.fast_forward(seconds * 1000)
+            page.wait_for_event("requestfinished")
+        wait_until(
+            lambda: 1 < len(points.get_attribute("points").split()) < 4,
+            "The chart shows more than its minute.",
+        )
+        past = int(re.search(r"last (\d+) seconds", page.inner_text("#caption"))[1])
+        assert past <= 60, f"The chart of the last minute shows {past} seconds."
 
 
 @needs_chromium
