@@ -10,7 +10,8 @@ import time
 import urllib.parse
 
 import pytest
-from harness import (
+
+from tests.harness import (
     PATIENCE,
     Server,
     ask,
