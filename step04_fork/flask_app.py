@@ -14,7 +14,9 @@ HOME_PAGE = app.jinja_env.from_string("""<!doctype html>
 <title>Flask works</title>
 <h1>Flask works</h1>
 <p>Process <b>{{ pid }}</b>, a child of process {{ parent_pid }}, made this page.</p>
-<p>It came to you over the TCP connection from <b>{{ client }}</b> to <b>{{ server }}</b>.</p>
+<p>It came to you over the TCP connection
+from <b>{{ environ.REMOTE_ADDR }}:{{ environ.REMOTE_PORT }}</b>
+to <b>{{ environ.SERVER_NAME }}:{{ environ.SERVER_PORT }}</b>.</p>
 <ul>
 <li><a href="/environ">/environ</a> shows what the server tells the application
 <li><a href="/slow?seconds=1">/slow?seconds=1</a> takes a second
@@ -31,20 +33,14 @@ HOME_PAGE = app.jinja_env.from_string("""<!doctype html>
 @app.get("/")
 def home():
     """Say which process made this page, and over which connection it goes."""
-    environ = request.environ
-    return HOME_PAGE.render(
-        pid=os.getpid(),
-        parent_pid=os.getppid(),
-        client=f"{environ['REMOTE_ADDR']}:{environ['REMOTE_PORT']}",
-        server=f"{environ['SERVER_NAME']}:{environ['SERVER_PORT']}",
-    )
+    return HOME_PAGE.render(pid=os.getpid(), parent_pid=os.getppid(), environ=request.environ)
 
 
 @app.get("/environ")
 def show_environ():
     """Show environ, a line for each variable."""
     lines = [f"{key} = {value!r}\n" for key, value in sorted(request.environ.items())]
-    return answer("".join(lines))
+    return Response("".join(lines), mimetype="text/plain")
 
 
 @app.get("/slow")
@@ -55,16 +51,16 @@ def slow():
     except ValueError:
         seconds = -1
     if not 0 <= seconds <= 60:
-        return answer("seconds is a number from 0 to 60.\n", 400)
+        return Response("seconds is a number from 0 to 60.\n", 400, mimetype="text/plain")
     time.sleep(seconds)
-    return answer(f"Process {os.getpid()} slept {seconds} seconds.\n")
+    return Response(f"Process {os.getpid()} slept {seconds} seconds.\n", mimetype="text/plain")
 
 
 @app.post("/echo")
 def echo():
     """Send the body of the request back."""
     body = request.stream
-    return answer(iter(lambda: body.read(64 * 1024), b""))
+    return Response(iter(lambda: body.read(64 * 1024), b""), mimetype="text/plain")
 
 
 @app.get("/crash")
@@ -82,22 +78,4 @@ def stream():
             yield f"piece {number}\n"
             time.sleep(0.5)
 
-    return answer(pieces())
-
-
-@app.errorhandler(404)
-def no_such_page(error):
-    """Answer where no function above has that path."""
-    return answer("There is no such page.\n", 404)
-
-
-@app.errorhandler(405)
-def not_for_that_method(error):
-    """Answer where a function above has that path, and none has that method."""
-    headers = {"Allow": ", ".join(sorted(error.valid_methods))}
-    return answer("This page is not for that method.\n", 405, headers)
-
-
-def answer(body, status=200, headers=None):
-    """Return a response of text. body: a string, or an iterable of its pieces."""
-    return Response(body, status, headers, mimetype="text/plain")
+    return Response(pieces(), mimetype="text/plain")

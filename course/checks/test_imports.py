@@ -57,8 +57,13 @@ def run(*arguments):
 @pytest.mark.lesson("step04_fork/README.md#memory-is-copied-on-write")
 @pytest.mark.parametrize(
     "application, request_text",
-    [("", GET.format("/")), ("", POST), ("flask_site:application", GET.format("/hello/you"))],
-    ids=["app.py-GET", "app.py-POST", "Flask"],
+    [
+        ("", GET.format("/")),
+        ("", POST),
+        ("flask_app:app", GET.format("/")),
+        ("flask_site:application", GET.format("/hello/you")),
+    ],
+    ids=["app.py-GET", "app.py-POST", "flask_app.py", "Flask"],
 )
 def test_a_request_imports_nothing(folder, application, request_text):
     _, late = run(PROBE, str(folder), application, request_text)
