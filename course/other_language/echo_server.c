@@ -1,6 +1,6 @@
 /* The server of step 1 in another language: the same seven moves, and the same tests pass.
  *
- *     cc -o echo_server tests/echo_server.c
+ *     cc -o echo_server course/other_language/echo_server.c
  *     python -m pytest tests/test_step01_echo_socket.py --server ./echo_server
  */
 
