@@ -1,4 +1,4 @@
-"""Headless Chromium for the checks, the pictures and the notebooks: where it is, how it starts."""
+"""Headless Chromium for the checks and the pictures: where it is, and how it starts."""
 
 import os
 import shutil

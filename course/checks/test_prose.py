@@ -10,7 +10,14 @@ from course.facts import BLOCK, changed_lines, headings, without_blocks
 from course.prose import fill
 from tests.harness import ROOT, STEPS
 
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("*/*.md"), *ROOT.glob(".github/*.md")])
+PAGES = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *ROOT.glob("step*/*.md"),
+        *ROOT.glob(".github/*.md"),
+        ROOT / "benchmarks" / "README.md",
+    ]
+)
 HEADINGS = [
     "What you will be able to do",
     "Run it",
