@@ -20,7 +20,7 @@ import matplotlib.pyplot as plt
 import psutil
 
 # A notebook runs in its own folder, whoever starts its kernel: JupyterLab, an editor, a check.
-sys.path.append(str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from course.copies import broken as broken
 from course.copies import changed as changed

@@ -86,7 +86,7 @@ def start(command):
 
 @pytest.fixture
 def gate(tmp_path):
-    """A gate at which requests for gate.target wait until gate.open(): see fork_apps.py."""
+    """A gate at which requests for gate.target wait until gate.open(): see class Gate."""
     from tests.applications.fork_apps import Gate  # needs a POSIX system
 
     with Gate(tmp_path / "gate") as gate:
