@@ -68,6 +68,20 @@ def test_a_step_changes_only_what_its_idea_needs(before, step):
     assert different == IDEAS[step]
 
 
+@pytest.mark.parametrize(
+    "path", sorted(ROOT.glob("step*/**/*.py")), ids=lambda path: f"{path.parent.name}-{path.stem}"
+)
+def test_a_step_needs_the_standard_library_and_its_own_files_alone(path):
+    allowed = sys.stdlib_module_names | {file.stem for file in path.parent.glob("*.py")}
+    if path.name == "flask_app.py":
+        allowed |= {"flask"}
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module] if isinstance(node, ast.ImportFrom) else []
+        for name in names:
+            assert name.partition(".")[0] in allowed, f"{path} imports {name}."
+
+
 @pytest.mark.parametrize("step", STEPS)
 def test_each_server_has_the_same_parts_in_the_same_order(step):
     functions = [name for name in definitions(step) if name.islower() and name != "if"]
