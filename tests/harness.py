@@ -40,7 +40,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's backgro
 class Server:
     """A running server: its process, its address, and the lines that it printed so far."""
 
-    def __init__(self, command, cwd=APPLICATIONS, environment=None, first_line=True):
+    folder = APPLICATIONS  # where a server runs, if cwd names no other place
+
+    def __init__(self, command, cwd=None, environment=None, first_line=True):
         """Start a command, a list of strings, and wait for its first line."""
         env = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
         self.command = command
@@ -48,7 +50,7 @@ class Server:
         self.changed = threading.Condition()
         self.process = subprocess.Popen(
             command,
-            cwd=cwd,
+            cwd=cwd or self.folder,
             env=env | (environment or {}),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -492,7 +492,7 @@ def test_a_client_that_was_reset_before_accept_harms_nobody(server):
 @pytest.fixture
 def client_file(command):
     """The client.py beside the server under test, or else the step's own."""
-    beside = Path(command[-1]).with_name("client.py")
+    beside = Path(os.path.dirname(command[-1]), "client.py").absolute()
     return beside if beside.exists() else ROOT / STEP / "client.py"
 
 
