@@ -33,6 +33,9 @@ STEPS = [
 MOST_BYTES = 64 * 1024 * 1024  # of one answer: what is longer never ends
 PATIENCE = 10  # seconds until a test gives up waiting for what should come at once
 
+# A proxy is for other machines: no client of ours asks it for a server of ours.
+os.environ["no_proxy"] = os.environ["NO_PROXY"] = "127.0.0.1,localhost"
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background job:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # the servers would ignore Ctrl-C, too
 
