@@ -45,12 +45,8 @@ def has_module(python, name):
 def too_old(version):
     """Return the line that says that a Python of this version is too old, and what to do."""
     other = "py -3.13 -m course.install" if os.name == "nt" else "make test PYTHON=python3.13"
-    return (
-        "Python {}.{} is too old: the course needs Python {}.{} or newer. ".format(
-            *version, *OLDEST
-        )
-        + f"Is there one under another name? Then: {other}"
-    )
+    text = "Python {}.{} is too old: the course needs Python {}.{} or newer. {} {}"
+    return text.format(*version, *OLDEST, "Is there one under another name? Then:", other)
 
 
 def prepare(venv, named):
