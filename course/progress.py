@@ -26,6 +26,7 @@ from pathlib import Path
 import pytest
 
 from course.facts import file_of_tests, headings
+from tests.fixtures import find_server
 from tests.harness import ROOT, STEPS
 
 RUNNABLE = [step for step in STEPS if hasattr(os, "fork") or step < "step04"]
@@ -302,7 +303,9 @@ def main():
                 parser.error(f"{option} needs a step, such as: 04 {option}")
             return action(arguments.step)
     server = arguments.server or str(MINE / "server.py")
-    if server.endswith(".py") and not Path(server).is_file():
+    try:
+        find_server(server)
+    except pytest.UsageError:
         begin = loop_command("start", arguments.step or STEPS[0])
         parser.error(f"There is no {shown(server)}. To begin: {begin}")
     return check(arguments.step, server) if arguments.step else progress(server)

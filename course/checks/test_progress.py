@@ -8,6 +8,7 @@ import importlib
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -165,10 +166,18 @@ def test_a_step_that_does_not_exist_is_one_line(course, number, option):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["04"], [], ["04", "--server", "no/server.py"]], ids=" ".join
+    "arguments",
+    [["04"], [], ["04", "--server", "no/server.py"], ["04", "--server", "no_program server.py"]],
+    ids=" ".join,
 )
 def test_without_a_server_one_line_says_how_to_begin(course, arguments):
     assert_one_line(loop(course, *arguments), "server.py", "make start STEP=0")
+
+
+def test_a_command_may_end_with_the_name_of_a_python_file(course):
+    command = shlex.join([sys.executable, "step01_echo_socket/server.py"])
+    done = loop(course, "01", "--server", command)
+    assert done.returncode == 0 and "Step 1 is done." in done.stdout, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("step", STEPS[1:])
