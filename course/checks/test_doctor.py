@@ -72,7 +72,14 @@ def test_what_is_not_there_is_named_with_its_cure(tmp_path):
 
 @pytest.mark.parametrize(
     "no_proxy, sign",
-    [("", "--"), ("example.com", "--"), ("127.0.0.1,localhost", "ok"), ("*", "ok")],
+    [
+        ("", "--"),
+        ("example.com", "--"),
+        ("127.0.0.1", "--"),
+        ("localhost", "--"),
+        ("127.0.0.1,localhost", "ok"),
+        ("*", "ok"),
+    ],
 )
 def test_a_proxy_must_not_be_asked_for_this_machine(tmp_path, no_proxy, sign):
     done = run(tmp_path, http_proxy="http://proxy.example:3128", no_proxy=no_proxy)
@@ -99,6 +106,16 @@ def test_a_port_of_another_user_names_the_user(monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         monkeypatch.setattr(doctor, "PORT", listener.getsockname()[1])
         assert doctor.holder_of_port() == f"a program of user {doctor.user_name(os.getuid())}"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's table is Linux's")
+def test_nobody_holds_the_port_of_an_old_connection(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        monkeypatch.setattr(doctor, "PORT", listener.getsockname()[1])
+        with socket.create_connection(listener.getsockname()) as client:
+            listener.accept()[0].close()  # who closes first keeps the port in TIME-WAIT
+            assert client.recv(1) == b""
+    assert doctor.holder_of_port() is None
 
 
 def test_little_room_is_told(monkeypatch):
