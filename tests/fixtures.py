@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from tests.harness import APPLICATIONS, ROOT, Server
+from tests.harness import APPLICATIONS, ROOT, STEPS, Server
 
 
 def pytest_addoption(parser):
@@ -52,6 +52,20 @@ def split_command(text, posix=os.name == "posix"):
     except ValueError:
         return []
     return words if posix else [word.strip('"') for word in words]  # shlex leaves the marks there
+
+
+class NeedsFork(pytest.File):
+    """A file of tests that cannot even be imported here."""
+
+    def collect(self):
+        pytest.skip("Steps 4 to 6 need os.fork, which Windows lacks: use WSL.")
+
+
+def pytest_pycollect_makemodule(module_path, parent):
+    """Skip the tests of steps 4 to 6 where there is no os.fork."""
+    if not hasattr(os, "fork") and module_path.stem.removeprefix("test_") in STEPS[3:]:
+        return NeedsFork.from_parent(parent, path=module_path)
+    return None
 
 
 def pytest_collection_modifyitems(items):

@@ -44,3 +44,30 @@ def test_no_client_asks_a_proxy_for_a_server_of_this_machine():
         command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0 and " passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_without_fork_steps_4_to_6_are_skipped_and_say_why(tmp_path):
+    (tmp_path / "like_windows.py").write_text("import os\nif hasattr(os, 'fork'): del os.fork\n")
+    paths = [str(tmp_path), os.environ.get("PYTHONPATH")]
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-rs",
+            "-p",
+            "like_windows",
+            "tests",
+            "-k",
+            "step04",
+        ],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == pytest.ExitCode.NO_TESTS_COLLECTED, done.stdout + done.stderr
+    assert done.stdout.count("need os.fork, which Windows lacks: use WSL") == 1, done.stdout
+    assert "3 skipped" in done.stdout, done.stdout
