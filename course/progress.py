@@ -178,7 +178,7 @@ def check(step, server):
         if is_mine:
             tool = ["diff", "-u"] if os.name == "posix" else ["git", "diff", "--no-index"]
             print(f"Compare: {shown(*tool, ROOT / step / 'server.py', MINE / 'server.py')}")
-        if step in APART:
+        if step in APART and find_server(server)[0].endswith(".py"):
             node = ROOT / APART[step]
             print("One thing is tested apart:")
             print(f"    {shown(sys.executable, '-m', 'pytest', node, '--server', server)}")

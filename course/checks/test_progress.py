@@ -175,9 +175,10 @@ def test_without_a_server_one_line_says_how_to_begin(course, arguments):
 
 
 def test_a_command_may_end_with_the_name_of_a_python_file(course):
-    command = shlex.join([sys.executable, "step01_echo_socket/server.py"])
-    done = loop(course, "01", "--server", command)
-    assert done.returncode == 0 and "Step 1 is done." in done.stdout, done.stdout + done.stderr
+    command = shlex.join([sys.executable, "step02_http_server/server.py"])
+    done = loop(course, "02", "--server", command)
+    assert done.returncode == 0 and "Step 2 is done." in done.stdout, done.stdout + done.stderr
+    assert "tested apart" not in done.stdout, "That test needs the file, and looks into it."
 
 
 @pytest.mark.parametrize("step", STEPS[1:])
