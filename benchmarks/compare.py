@@ -1,6 +1,6 @@
 """Measure the servers of the course beside other servers, and beside what this machine can do.
 
-    python benchmarks/compare.py [--quick] [PART ...]
+    python -m benchmarks.compare [--quick] [PART ...]
 
 The parts are web, echo, growth and burst; without one, all are measured. README.md in this
 folder says what they are. All traffic stays on 127.0.0.1.
@@ -16,17 +16,21 @@ import time
 from pathlib import Path
 
 import psutil
-from chart import draw
-from contenders import FOLDER, ROOT, echo_servers, own_backlog, running, web_servers
-from load import REQUEST, WRK, burst, client_name, echo, load
-from machine import about, children, make_room_for_descriptors, memory, room_for_processes
-from report import read_results, summary, write_results
 from tqdm import tqdm
 
-sys.path.insert(0, str(ROOT / "notebooks"))
-
-from harness import exchange, wait_until
-from lab import changed
+from benchmarks.chart import draw
+from benchmarks.contenders import FOLDER, echo_servers, own_backlog, running, web_servers
+from benchmarks.load import REQUEST, WRK, burst, client_name, echo, load
+from benchmarks.machine import (
+    about,
+    children,
+    make_room_for_descriptors,
+    memory,
+    room_for_processes,
+)
+from benchmarks.report import read_results, summary, write_results
+from course.copies import changed
+from tests.harness import exchange, wait_until
 
 FULL = {"rounds": 5, "seconds": 1, "connections": [1, 8, 64], "requests": 20_000, "clients": 500}
 QUICK = {"rounds": 1, "seconds": 1, "connections": [8], "requests": 2_000, "clients": 500}

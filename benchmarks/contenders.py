@@ -7,13 +7,10 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-from machine import processors
+from benchmarks.machine import processors
+from tests.harness import ROOT, Server, wait_until
 
-FOLDER = Path(__file__).resolve().parent
-ROOT = FOLDER.parent
-sys.path.insert(0, str(ROOT / "tests"))
-
-from harness import Server, wait_until  # noqa: E402
+FOLDER = ROOT / "benchmarks"
 
 FIRST_LINE = re.compile(r"Listening (?:on|at:) (?:http://)?127\.0\.0\.1:(\d+).*\n")
 

@@ -11,7 +11,7 @@ import subprocess
 import threading
 import time
 
-from contenders import FOLDER
+from benchmarks.contenders import FOLDER
 
 WRK = shutil.which("wrk")
 CLIENT_SECONDS = 5  # that a client of ours waits for an answer

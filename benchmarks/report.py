@@ -1,6 +1,6 @@
 """Make the tables from results.json, and fill in the numbers that the READMEs quote.
 
-    python benchmarks/report.py
+    python -m benchmarks.report
 
 A README marks the place of a number, or of a table, with two comments. What is between them
 is filled in: <!-- result: step03_wsgi / wsgiref / trivial -->3.6<!-- end -->. The names are
@@ -9,10 +9,10 @@ those of quotes(), below. Without a result it says "not measured yet".
 
 import json
 import re
-from pathlib import Path
 from statistics import median
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.harness import ROOT
+
 RESULTS = ROOT / "benchmarks" / "results"
 PLACE = re.compile(r"(<!-- result: (.+?) -->).*?(<!-- end -->)", re.DOTALL)
 

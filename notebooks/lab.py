@@ -19,21 +19,21 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import psutil
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "tests"))
+# A notebook runs in its own folder, whoever starts its kernel: JupyterLab, an editor, a check.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from course import read_mistakes, unified_diff  # noqa: E402
-from harness import (  # noqa: E402, F401
-    Server,
-    ask,
-    connect,
-    exchange,
-    get,
-    parse_reply,
-    post,
-    receive_all,
-    wait_until,
-)
+from course.copies import broken as broken
+from course.copies import changed as changed
+from course.facts import unified_diff
+from tests.harness import ROOT, Server
+from tests.harness import ask as ask
+from tests.harness import connect as connect
+from tests.harness import exchange as exchange
+from tests.harness import get as get
+from tests.harness import parse_reply as parse_reply
+from tests.harness import post as post
+from tests.harness import receive_all as receive_all
+from tests.harness import wait_until as wait_until
 
 os.environ["PYTHON_COLORS"] = "0"  # Jupyter asks all programs for colours: not in our outputs
 SCRIPT_SECONDS = 30  # a script that takes longer is ended
@@ -46,19 +46,6 @@ def start(step, *arguments, port=0, **options):
     """
     command = [sys.executable, str(ROOT / step / "server.py"), *arguments, "--port", str(port)]
     return Server(command, **options)
-
-
-@contextlib.contextmanager
-def broken(step, name):
-    """Give a folder with a copy of a step that has a named mistake; print what is wrong in it."""
-    [mistake] = [m for m in read_mistakes() if m.step == step and m.name == name]
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / step
-        shutil.copytree(ROOT / step, copy)
-        right = (copy / mistake.file).read_text("utf-8")
-        (copy / mistake.file).write_text(mistake.apply(right), "utf-8")
-        print_diff(right, mistake.apply(right), mistake.file, f"{mistake.file}, broken")
-        yield copy
 
 
 def show_step(before, step, file="server.py"):
@@ -157,18 +144,6 @@ def show_function(step, name, file="server.py"):
     text = (ROOT / step / file).read_text("utf-8")
     [function] = [node for node in ast.walk(ast.parse(text)) if getattr(node, "name", "") == name]
     print("\n".join(text.splitlines()[function.lineno - 1 : function.end_lineno]))
-
-
-@contextlib.contextmanager
-def changed(step, file, right, wrong):
-    """Give a folder with a copy of a step in which one text of a file is another."""
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / Path(step).name
-        shutil.copytree(ROOT / step, copy)
-        text = (copy / file).read_text("utf-8")
-        assert right in text, f"{step}/{file} has no {right!r}"
-        (copy / file).write_text(text.replace(right, wrong), "utf-8")
-        yield copy
 
 
 def connections(port):

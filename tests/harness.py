@@ -21,6 +21,7 @@ import psutil
 
 ROOT = Path(__file__).parent.parent
 TESTS = Path(__file__).parent
+APPLICATIONS = TESTS / "applications"  # what the servers under test run
 STEPS = [
     "step01_echo_socket",
     "step02_http_server",
@@ -39,7 +40,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's backgro
 class Server:
     """A running server: its process, its address, and the lines that it printed so far."""
 
-    def __init__(self, command, cwd=TESTS, environment=None, first_line=True):
+    def __init__(self, command, cwd=APPLICATIONS, environment=None, first_line=True):
         """Start a command, a list of strings, and wait for its first line."""
         env = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
         self.command = command

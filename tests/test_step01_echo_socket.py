@@ -13,7 +13,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from harness import PATIENCE, ROOT, TESTS, Server, connect, receive_all, wait_until
+
+from tests.harness import PATIENCE, ROOT, Server, connect, receive_all, wait_until
 
 STEP = "step01_echo_socket"
 MIB = 1024 * 1024
@@ -497,7 +498,7 @@ def client_file(command):
 
 def run_client(client_file, *arguments):
     return subprocess.run(
-        [sys.executable, client_file, *arguments], cwd=TESTS, capture_output=True, timeout=PATIENCE
+        [sys.executable, client_file, *arguments], cwd=ROOT, capture_output=True, timeout=PATIENCE
     )
 
 

@@ -14,7 +14,8 @@ import time
 import psutil
 import pytest
 import requests
-from harness import PATIENCE, connect, parse_reply, receive_all
+
+from tests.harness import PATIENCE, connect, parse_reply, receive_all
 
 STEP = "step02_http_server"
 MIB = 1024 * 1024

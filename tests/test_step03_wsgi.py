@@ -10,7 +10,8 @@ import time
 import urllib.parse
 
 import pytest
-from harness import (
+
+from tests.harness import (
     PATIENCE,
     Server,
     ask,
@@ -855,7 +856,12 @@ def test_a_page_that_does_not_exist_is_404(pages):
 @new
 @pytest.mark.parametrize(
     ("method", "target", "allowed"),
-    [("POST", "/", "GET"), ("DELETE", "/environ", "GET"), ("GET", "/echo", "POST")],
+    [
+        ("POST", "/", "GET"),
+        ("OPTIONS", "/", "GET"),
+        ("DELETE", "/environ", "GET"),
+        ("GET", "/echo", "POST"),
+    ],
 )
 def test_a_method_that_a_page_does_not_take_is_405_with_Allow(pages, method, target, allowed):
     reply = get(pages(), target, method)

@@ -12,7 +12,8 @@ import time
 
 import psutil
 import pytest
-from harness import Server, connect, get, is_at_work, wait_until
+
+from tests.harness import Server, connect, get, is_at_work, wait_until
 
 STEP = "step04_fork"
 APPLICATION = "fork_apps:application"

@@ -11,7 +11,8 @@ import threading
 
 import psutil
 import pytest
-from harness import PATIENCE, ROOT, connect, get, is_at_work, receive_all, wait_until
+
+from tests.harness import PATIENCE, ROOT, connect, get, is_at_work, receive_all, wait_until
 
 STEP = "step05_zombies"
 APPLICATION = "fork_apps:application"

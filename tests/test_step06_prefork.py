@@ -8,9 +8,19 @@ import time
 
 import psutil
 import pytest
-from fork_apps import Gate
-from harness import PATIENCE, TESTS, Server, connect, get, is_at_work, receive_all, wait_until
-from test_step05_zombies import SOON, RequestAtGate, check_end, check_log, is_refused
+
+from tests.applications.fork_apps import Gate
+from tests.harness import (
+    APPLICATIONS,
+    PATIENCE,
+    Server,
+    connect,
+    get,
+    is_at_work,
+    receive_all,
+    wait_until,
+)
+from tests.test_step05_zombies import SOON, RequestAtGate, check_end, check_log, is_refused
 
 STEP = "step06_prefork"
 APPLICATION = "fork_apps:application"
@@ -311,7 +321,7 @@ def test_workers_that_end_at_their_start_are_not_replaced_without_a_pause(start,
     sick = tmp_path / "sick"
     sick.touch()
     begin = time.monotonic()
-    path = {"PYTHONPATH": str(TESTS)}
+    path = {"PYTHONPATH": str(APPLICATIONS)}
     server = start("sick:application", "--workers", "1", cwd=tmp_path, environment=path)
     server.wait_for_line("ended with 1", count=8)
     seconds = time.monotonic() - begin

@@ -1,0 +1,1 @@
+"""The demonstration: what a server does, live in a browser."""

@@ -1,0 +1,1 @@
+"""How fast the servers of the course are, beside real ones."""

@@ -1,0 +1,57 @@
+"""The glossary is whole: each entry has its parts, in order, and links to where it is taught."""
+
+import re
+
+import pytest
+
+from course.facts import section
+from tests.harness import ROOT
+
+MUST_HAVE = """
+accept, backlog, bind, child, chunked, copy on write, CR LF, delayed acknowledgement, environ,
+ephemeral, EINTR, exit status, file descriptor, fork, framing, header, hop-by-hop, init, iterable,
+iterative, listen, Nagle's algorithm, orphan, parent, prefork, reap, request line, SIGCHLD, signal,
+signal handler, socket, start_response, stream of bytes, subreaper, TIME-WAIT, wait status, worker,
+WSGI, zombie
+"""
+TEXT = (ROOT / "GLOSSARY.md").read_text("utf-8")
+ENTRY = re.compile(
+    r"- \*\*(?P<term>.+?)\*\* (?P<chinese>.+?) · \[step (?P<step>\d)\]\((?P<link>\S+)\)\\\n"
+    r"  (?P<english_text>.+)\\\n"
+    r"  (?P<chinese_text>.+)\n"
+)
+ENTRIES = list(ENTRY.finditer(TEXT))
+HAN = re.compile(r"[\u4e00-\u9fff]")
+
+entries = pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry["term"])
+
+
+def test_each_entry_has_all_its_parts():
+    rest = ENTRY.sub("", TEXT[TEXT.index("\n- ") + 1 :])
+    assert not rest.strip(), f"GLOSSARY.md: an entry is not whole:\n{rest}"
+
+
+def test_the_entries_are_in_alphabetical_order():
+    terms = [entry["term"].casefold() for entry in ENTRIES]
+    assert terms == sorted(set(terms)), "GLOSSARY.md: sort the entries, and name each term once."
+
+
+def test_no_term_that_a_learner_must_know_is_missing():
+    missing = {term.strip() for term in MUST_HAVE.split(",")} - {e["term"] for e in ENTRIES}
+    assert not missing, f"GLOSSARY.md has no entry for {', '.join(sorted(missing))}."
+
+
+@entries
+def test_the_link_leads_to_a_place_that_uses_the_term(entry):
+    assert entry["link"].startswith(f"step{entry['step']:0>2}_")
+    text = " ".join(section(entry["link"]).split())
+    assert re.search(rf"(?<!\w){re.escape(entry['term'])}", text, re.IGNORECASE), (
+        f"GLOSSARY.md sends the reader to {entry['link']}. That place has no {entry['term']}."
+    )
+
+
+@entries
+def test_the_chinese_side_is_chinese_and_the_english_side_english(entry):
+    assert HAN.search(entry["chinese_text"])
+    assert HAN.search(entry["chinese"])
+    assert len(re.findall(r"[A-Za-z]+", entry["english_text"])) >= 5

@@ -1,0 +1,224 @@
+"""The learner's loop: make start, make check and make progress.
+
+It runs in a copy of the course, so that nobody's own folder mine/ is touched.
+"""
+
+import importlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+
+from course.facts import file_of_tests, read_mistakes, section
+from tests.harness import ROOT, STEPS
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="steps 4 and 5 need os.fork")
+
+HANGS = """
+import socket, sys
+listener = socket.create_server(("127.0.0.1", 0))
+print("Listening on http://{}:{}".format(*listener.getsockname()), flush=True)
+connections = [listener.accept() for _ in range(1000)]
+"""
+
+
+@pytest.fixture
+def course(tmp_path):
+    """A copy of the course, as a learner has it after git clone."""
+    folder = tmp_path / "course"
+    folder.mkdir()
+    for name in ("pyproject.toml", "Makefile", "requirements.txt"):
+        shutil.copy(ROOT / name, folder)
+    for path in [ROOT / "tests", ROOT / "course", *(ROOT / step for step in STEPS)]:
+        shutil.copytree(path, folder / path.name, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+def loop(course, *arguments):
+    """Run course.progress in a copy of the course; return what subprocess.run returns."""
+    command = [sys.executable, "-m", "course.progress", *arguments]
+    return subprocess.run(command, cwd=course, capture_output=True, text=True, timeout=240)
+
+
+def contents(folder):
+    """Return all files of a folder: a dict from each path to the bytes."""
+    return {
+        path.relative_to(folder): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and not path.name.startswith("README") and "__pycache__" not in path.parts
+    }
+
+
+def assert_one_line(done, *words):
+    """Fail unless a command ended with an error, and one line that has these words."""
+    assert done.returncode != 0
+    assert len(done.stderr.splitlines()) == 1 and done.stdout == "", done.stdout + done.stderr
+    for word in words:
+        assert word in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("step", STEPS[1:])
+def test_start_copies_the_step_before(course, step):
+    done = loop(course, step[4:6], "--start")
+    assert done.returncode == 0, done.stderr
+    assert f"make check STEP={step[4:6]}" in done.stdout
+    given = {
+        path: data
+        for path, data in contents(ROOT / step).items()
+        if step == "step03_wsgi" and path.parts[0] in ("app.py", "flask_app.py")
+    }
+    before = contents(ROOT / STEPS[STEPS.index(step) - 1])
+    assert contents(course / "mine") == before | given
+
+
+def test_step_1_begins_with_a_frame_in_which_the_lesson_is_left_to_write(course):
+    assert loop(course, "01", "--start").returncode == 0
+    ours, theirs = (ROOT / STEPS[0]), course / "mine"
+    for name, functions in {
+        "server.py": ["listen", "serve", "handle"],
+        "client.py": ["echo"],
+    }.items():
+        text = (theirs / name).read_text("utf-8")
+        for function in functions:
+            assert f'    raise NotImplementedError("{function} is yours to write")\n' in text
+        assert (
+            text.partition("def main()")[2]
+            == (ours / name).read_text("utf-8").partition("def main()")[2]
+        ), "The command line is given."
+    done = loop(course, "01")
+    assert done.returncode == 1
+    assert "NotImplementedError: listen is yours to write" in done.stdout
+
+
+@pytest.mark.parametrize("kind", ["folder", "file", "link to nothing"])
+def test_start_never_touches_what_is_there(course, kind):
+    mine = course / "mine"
+    if kind == "folder":
+        mine.mkdir()
+        (mine / "server.py").write_text("a week of work")
+    elif kind == "file":
+        mine.write_text("a week of work")
+    else:
+        mine.symlink_to("elsewhere")
+    before = mine.lstat().st_mtime_ns, os.listdir(course), mine.is_dir() and contents(mine)
+    assert_one_line(loop(course, "04", "--start"), "mine", "mv mine mine-old")
+    after = mine.lstat().st_mtime_ns, os.listdir(course), mine.is_dir() and contents(mine)
+    assert after == before
+    (course / "mine-old").mkdir()
+    assert_one_line(loop(course, "04", "--start"), "mv mine mine-old-2")
+
+
+@pytest.mark.parametrize("number", ["0", "99", "-1", "four"])
+@pytest.mark.parametrize("option", [[], ["--start"]], ids=["check", "start"])
+def test_a_step_that_does_not_exist_is_one_line(course, number, option):
+    assert_one_line(loop(course, *option, "--", number), f"{len(STEPS):02}")
+    assert not (course / "mine").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments", [["04"], [], ["04", "--server", "no/server.py"]], ids=" ".join
+)
+def test_without_a_server_one_line_says_how_to_begin(course, arguments):
+    assert_one_line(loop(course, *arguments), "server.py", "make start STEP=0")
+
+
+@pytest.mark.parametrize("step", STEPS[1:])
+def test_check_is_red_at_first_and_says_what_to_do_next(course, step):
+    loop(course, step[4:6], "--start")
+    done = loop(course, step[4:6])
+    shown = done.stdout
+    assert done.returncode == 1, shown + done.stderr
+    assert f"-m pytest tests/test_{step}.py --server mine/server.py" in shown
+    assert "Red is right at first" in shown
+    passed, tests = map(int, re.search(r"^(\d+) of (\d+) tests pass", shown, re.MULTILINE).groups())
+    assert passed < tests
+    [where] = re.findall(r"^    Read: (.+)$", shown, re.MULTILINE)
+    assert section(where)
+    [name] = re.findall(r"^    (test_\w+)", shown, re.MULTILINE)
+    names = re.findall(
+        r"^def (test_\w+)", (ROOT / f"tests/test_{step}.py").read_text(), re.MULTILINE
+    )
+    assert names.index(name) <= 3, f"The first test that fails should be easy to find: {name}"
+
+
+def test_check_shows_the_message_of_the_first_test_that_fails(course):
+    [mistake] = [m for m in read_mistakes() if m.name == "the parent waits for its child"]
+    shutil.copytree(ROOT / mistake.step, course / "mine")
+    file = course / "mine" / mistake.file
+    file.write_text(mistake.apply(file.read_text("utf-8")))
+    done = loop(course, mistake.step[4:6])
+    shown = " ".join(done.stdout.split())
+    assert done.returncode == 1
+    assert mistake.symptom in shown and "Read: step04_fork/README.md#who-talks-to-whom" in shown
+
+
+def test_check_is_green_when_all_tests_pass(course):
+    shutil.copytree(ROOT / STEPS[2], course / "mine")
+    done = loop(course, "03")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Step 3 is done." in done.stdout and "make check STEP=04" in done.stdout
+    assert "--  " not in done.stdout
+
+
+def test_a_server_that_hangs_does_not_hold_the_check(course):
+    file = course / "course" / "progress.py"
+    file.write_text(
+        file.read_text("utf-8").replace("MOST_SECONDS_RED = 15", "MOST_SECONDS_RED = 2")
+    )
+    (course / "mine").mkdir()
+    (course / "mine" / "server.py").write_text(HANGS)
+    begin = time.monotonic()
+    done = loop(course, "02")
+    assert done.returncode != 0
+    assert "were left out" in done.stdout and "Read: " in done.stdout, done.stdout + done.stderr
+    assert time.monotonic() - begin < 30
+
+
+def test_progress_has_a_line_for_each_step(course):
+    shutil.copytree(ROOT / STEPS[2], course / "mine")
+    done = loop(course)
+    lines = re.findall(r"^  (ok|--) +(\d+) of +(\d+)   Step (\d+)", done.stdout, re.MULTILINE)
+    assert [int(number) for *_, number in lines] == list(range(1, len(STEPS) + 1)), done.stdout
+    signs = [sign for sign, *_ in lines]
+    assert signs == ["ok"] * 3 + ["--"] * (len(STEPS) - 3), done.stdout
+    assert all((passed == tests) == (sign == "ok") for sign, passed, tests, _ in lines)
+    assert done.returncode == 1
+
+
+def test_make_runs_the_same_commands(course):
+    for target, command in {
+        "start STEP=04": "-m course.progress  04 --start",
+        "check STEP=04": "-m course.progress  04",
+        "check STEP=04 SERVER=./a.out": "-m course.progress --server './a.out' 04",
+        "progress": "-m course.progress",
+    }.items():
+        command_line = ["make", "-n", "--no-print-directory", *target.split()]
+        done = subprocess.run(command_line, cwd=course, capture_output=True, text=True, timeout=60)
+        assert done.stdout.splitlines()[-1].split() == [".venv/bin/python", *command.split()]
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_each_test_of_a_step_names_a_section_that_exists(step):
+    module = importlib.import_module(f"tests.{file_of_tests(step).stem}")
+    tests = {name: value for name, value in vars(module).items() if name.startswith("test_")}
+    assert tests
+    for name, test in tests.items():
+        marks = [mark for mark in getattr(test, "pytestmark", ()) if mark.name == "lesson"]
+        assert len(marks) == 1, f"{name} needs one marker: @pytest.mark.lesson(a heading's anchor)"
+        where = marks[0].args[0]
+        assert section(where if "#" in where else f"{step}/README.md#{where}")
+
+
+def test_a_codespace_runs_the_course():
+    settings = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text("utf-8"))
+    assert settings["forwardPorts"] == [8000]
+    assert re.fullmatch(r"python:3\.1[1-4]", settings["image"])
+    words = settings["postCreateCommand"].split()
+    assert words[0] == "make"
+    done = subprocess.run([*words, "-n"], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,123 @@
+"""The READMEs tell the truth: what they quote, link and name is there."""
+
+import itertools
+import re
+import textwrap
+
+import pytest
+
+from course.facts import BLOCK, changed_lines, headings, without_blocks
+from course.prose import fill
+from tests.harness import ROOT, STEPS
+
+PAGES = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *ROOT.glob("step*/*.md"),
+        *ROOT.glob(".github/*.md"),
+        ROOT / "benchmarks" / "README.md",
+    ]
+)
+HEADINGS = [
+    "What you will be able to do",
+    "Run it",
+    "Test it",
+    "See the step before fail",
+    "Predict",
+    "How it works",
+    "The diff",
+    "Break it",
+    "Exercises",
+    "What is still wrong",
+]
+
+pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+lessons = pytest.mark.parametrize("step", STEPS)
+
+
+@lessons
+def test_each_step_has_a_lesson_with_all_its_parts(step):
+    text = without_blocks((ROOT / step / "README.md").read_text("utf-8"))
+    assert re.findall(r"^## (.+)$", text, re.MULTILINE) == HEADINGS
+
+
+@lessons
+def test_the_diffs_and_mistakes_in_a_lesson_are_those_of_the_code(step):
+    text = (ROOT / step / "README.md").read_text("utf-8")
+    assert fill(text, step) == text, f"{step}/README.md is out of date: run make prose"
+
+
+@lessons
+def test_each_lesson_shows_mistakes_and_from_step_2_on_the_whole_diff(step):
+    text = (ROOT / step / "README.md").read_text("utf-8")
+    assert len(re.findall(r"<!-- mistake: ", text)) >= 4, "A lesson has at least four mistakes."
+    number = STEPS.index(step)
+    if number:
+        marker = f"<!-- diff: {STEPS[number - 1]}/server.py {step}/server.py -->"
+        assert marker in text, "The lesson shows the whole diff from the step before."
+
+
+@pages
+def test_python_that_a_page_quotes_is_in_the_code(page):
+    sources = list(page.parent.glob("*.py")) or list(ROOT.glob("step*/*.py"))
+    code = [textwrap.dedent(path.read_text("utf-8")) for path in sources]
+    for language, block in BLOCK.findall(page.read_text("utf-8")):
+        if language == "python":
+            lines = [line.strip() for line in block.strip("\n").splitlines()]
+            found = any("\n".join(lines) in strip_lines(text) for text in code)
+            assert found, f"{page.name} quotes code that no file of the step has:\n{block}"
+
+
+def strip_lines(text):
+    """Return a text without the white space around each line."""
+    return "\n".join(line.strip() for line in text.splitlines())
+
+
+@pages
+def test_links_lead_somewhere(page):
+    text = without_blocks(page.read_text("utf-8"))
+    targets = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'(?:src|href)="([^"]+)"', text)
+    for target in targets:
+        if re.match(r"https?://|mailto:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        linked = (page.parent / path).resolve() if path else page
+        assert linked.exists(), f"{page.name} links {target}, and there is no such file."
+        if anchor and linked.suffix == ".md":
+            assert anchor in headings(linked), f"{page.name} links {target}: no such heading."
+
+
+@pages
+def test_tests_that_a_page_names_exist(page):
+    files = [*ROOT.glob("tests/*.py"), *ROOT.glob("course/checks/*.py")]
+    names = {path.stem for path in files}
+    for path in files:
+        names.update(re.findall(r"^def (test_\w+)", path.read_text("utf-8"), re.MULTILINE))
+    for name in re.findall(r"\btest_\w+", page.read_text("utf-8")):
+        assert name in names, f"{page.name} names {name}. There is no such test, and no such file."
+
+
+@pages
+def test_make_commands_that_a_page_names_exist(page):
+    targets = re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    for name in re.findall(r"(?:^|`)make ([a-z-]+)", page.read_text("utf-8"), re.MULTILINE):
+        assert name in targets, f"{page.name} names make {name}. The Makefile has no such target."
+
+
+def test_the_ladder_in_the_readme_counts_the_lines_that_change():
+    text = (ROOT / "README.md").read_text("utf-8")
+    for before, step in itertools.pairwise(STEPS):
+        [row] = re.findall(rf"^\| \[{step}\].*$", text, re.MULTILINE)
+        cells = [cell.strip() for cell in row.split("|")]
+        assert str(changed_lines(before, step)) in cells, (
+            f"README.md: the row of {step} does not say {changed_lines(before, step)} lines: {row}"
+        )
+
+
+@lessons
+def test_the_ladder_in_the_readme_says_how_long_a_lesson_takes(step):
+    lesson = (ROOT / step / "README.md").read_text("utf-8")
+    parts = re.search(r"^Reading: (\d+) minutes. Doing: (\d+) minutes", lesson, re.MULTILINE)
+    [row] = re.findall(rf"^\| \[{step}\].*$", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
+    minutes = row.split("|")[-2].strip()
+    assert int(minutes) == int(parts[1]) + int(parts[2]), f"README.md: {row}, but {parts[0]}."

@@ -1,0 +1,115 @@
+"""Facts about the course that several of its checks use."""
+
+import ast
+import difflib
+import re
+import tomllib
+from typing import NamedTuple
+
+from tests.harness import ROOT, STEPS, TESTS
+
+MISTAKES = ROOT / "course" / "mistakes"
+
+
+class Mistake(NamedTuple):
+    """A named mistake: in a file of a step, right becomes wrong. Then a test fails.
+
+    Its message shows the symptom, and names a section in which it is explained.
+    """
+
+    step: str
+    name: str
+    file: str
+    right: str
+    wrong: str
+    test: str
+    symptom: str
+    explained: str
+    sees: str
+
+    def apply(self, text):
+        """Return the text of the file with the mistake made."""
+        assert text.count(self.right) == 1, (
+            f"{self.step}: the mistake {self.name!r} fits {text.count(self.right)} places "
+            f"of {self.file}. It must fit one."
+        )
+        return text.replace(self.right, self.wrong)
+
+
+def read_mistakes():
+    """Return all named mistakes, from course/mistakes/."""
+    mistakes = []
+    for step in STEPS:
+        table = tomllib.loads((MISTAKES / f"{step[:6]}.toml").read_text("utf-8"))
+        mistakes += [Mistake(step, **row) for row in table["mistake"]]
+    return mistakes
+
+
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+def without_blocks(text):
+    """Return a page without its fenced blocks."""
+    return BLOCK.sub("", text)
+
+
+def headings(page):
+    """Return the headings of a page: a dict from each anchor, made as GitHub makes it, to a title.
+
+    page: a Path of a Markdown file.
+    """
+    titles = re.findall(r"^#+ (.+)$", without_blocks(page.read_text("utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-"): title for title in titles}
+
+
+def section(where):
+    """Return the text of a section, from its heading to the next one.
+
+    where: such as "step04_fork/README.md#fork-can-fail". Raises AssertionError if there is none.
+    """
+    file, _, anchor = where.partition("#")
+    page = ROOT / file
+    assert anchor in headings(page), f"{file} has no heading #{anchor}."
+    begin = f"{headings(page)[anchor]}\n"
+    blocks = BLOCK.sub(lambda match: match[0].replace("\n#", "\n\\#"), page.read_text("utf-8"))
+    [text] = [
+        part for part in re.split(r"^#+ ", blocks, flags=re.MULTILINE) if part.startswith(begin)
+    ]
+    return text
+
+
+def file_of_tests(step):
+    """Return the path of a step's test file."""
+    return TESTS / f"test_{step}.py"
+
+
+def unified_diff(old, new, old_name="", new_name=""):
+    """Return the unified diff of two texts, without the trailing line break."""
+    lines = difflib.unified_diff(
+        old.splitlines(), new.splitlines(), old_name, new_name, lineterm="", n=2
+    )
+    return "\n".join(lines)
+
+
+def code_lines(path):
+    """Return the lines of a file without imports, comments, docstrings and blank lines."""
+    text = path.read_text("utf-8")
+    left_out = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef) and ast.get_docstring(
+            node
+        ):
+            left_out.update(range(node.body[0].lineno, node.body[0].end_lineno + 1))
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            left_out.update(range(node.lineno, node.end_lineno + 1))
+    return [
+        line
+        for number, line in enumerate(text.splitlines(), 1)
+        if number not in left_out and line.strip() and not line.strip().startswith("#")
+    ]
+
+
+def changed_lines(old_step, new_step):
+    """Return how many lines of code in server.py a step adds or changes."""
+    old, new = (code_lines(ROOT / step / "server.py") for step in (old_step, new_step))
+    return sum(line.startswith("+ ") for line in difflib.ndiff(old, new))

@@ -1,0 +1,292 @@
+"""The learner's loop: begin a step in mine/, test it, and see how far it is.
+
+    python -m course.progress 04 --start    copies the step before into mine/   (make start STEP=04)
+    python -m course.progress 04            tests mine/server.py                (make check STEP=04)
+    python -m course.progress               shows a line for each step          (make progress)
+
+Behind it is plain pytest: each command is shown. A server of another name, or in another
+language, is tested with --server, as with pytest.
+"""
+
+import argparse
+import ast
+import math
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from course.facts import file_of_tests, headings
+from tests.harness import ROOT, STEPS
+
+RUNNABLE = [step for step in STEPS if hasattr(os, "fork") or step < "step04"]
+MINE = ROOT / "mine"
+MOST_SECONDS = 120  # for the tests of one step
+MOST_SECONDS_RED = 15  # after the first that fails: a server that hangs makes each test wait
+MOST_LINES = 14  # of a hint
+GIVEN = {"step03_wsgi": ["app.py", "flask_app.py"]}  # applications, not the server
+# What takes too long for each check, or looks into the server: a test file, and which test of it.
+APART = {
+    "step02_http_server": "course/checks/test_deadlines.py::test_a_short_deadline_is_kept",
+    "step03_wsgi": "course/checks/test_imports.py",
+    "step05_zombies": "course/checks/test_stop.py::"
+    "test_a_child_that_never_finishes_does_not_hold_a_short_limit",
+    "step06_prefork": "course/checks/test_stop.py::"
+    "test_a_worker_that_never_finishes_is_ended_at_the_limit",
+}
+YOURS_IN_STEP_1 = {"server.py": ["listen", "serve", "handle"], "client.py": ["echo"]}
+
+
+class View:
+    """What pytest reports, kept in the order of the tests. It is a plugin of pytest's own kind."""
+
+    def __init__(self):
+        self.tests = []  # (step, section) of each test
+        self.passed = []  # the same, of those that passed
+        self.skipped = []  # the same, of those that could not run here
+        self.failures = []  # (report, section) of those that failed
+        self.flaws = set()  # the IDs of those that are not true of later steps
+        self.left_out = set()  # the IDs of those that were not run any more
+        self.red_since = {}  # when the first of a step failed, in seconds
+        self.highest_step = STEPS[0]  # the highest whose new tests pass, at least one
+
+    def pytest_collection_finish(self, session):
+        self.tests = [(item.module.STEP, section_of(item)) for item in session.items]
+
+    def pytest_runtest_setup(self, item):
+        """Skip what was true of a step that this server has left behind: its flaw, for one.
+
+        And leave the last tests of a step out if the first failure was long ago.
+        """
+        step = item.module.STEP
+        if item.get_closest_marker("only_here") or item.get_closest_marker("until_step05"):
+            self.flaws.add(item.nodeid)
+        left_behind = item.get_closest_marker("only_here") and step < self.highest_step
+        if item.get_closest_marker("until_step05") and self.highest_step > "step05_zombies":
+            left_behind = True
+        if left_behind:
+            pytest.skip("this server has left that step behind")
+        if time.monotonic() > self.red_since.get(step, math.inf) + MOST_SECONDS_RED:
+            self.left_out.add(item.nodeid)
+            pytest.skip("this run takes too long")
+
+    def pytest_runtest_logreport(self, report):
+        step = Path(report.nodeid.partition("::")[0]).stem.removeprefix("test_")
+        section = section_of(report)
+        if report.nodeid in self.left_out:
+            return
+        if report.skipped:
+            self.skipped.append((step, section))
+        elif report.failed:
+            self.failures.append((report, section))
+            self.red_since.setdefault(step, time.monotonic())
+        elif report.when == "call":
+            self.passed.append((step, section))
+            if "new" in dict(report.user_properties):
+                self.highest_step = max(self.highest_step, step)
+
+    def count(self, index, name):
+        """Return how many tests passed, and how many there are, of a step (0) or a section (1)."""
+        passed, skipped, tests = (
+            sum(test[index] == name for test in group)
+            for group in (self.passed, self.skipped, self.tests)
+        )
+        return passed, tests - skipped
+
+
+def section_of(test):
+    """Return where the lesson of a test is, such as "step04_fork/README.md#fork-can-fail"."""
+    step = Path(test.nodeid.partition("::")[0]).stem.removeprefix("test_")
+    return dict(test.user_properties).get("lesson", f"{step}/README.md")
+
+
+def title_of(section):
+    """Return the heading of a section, as it stands in the README."""
+    file, _, anchor = section.partition("#")
+    return headings(ROOT / file).get(anchor, section)
+
+
+def hint_of(report):
+    """Return the message of a failed test: what pytest shows, without its own explanation."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    message = crash.message if crash else str(report.longrepr)
+    message = message.removeprefix("AssertionError: ").partition("\nassert ")[0]
+    lines = []
+    for line in message.splitlines():  # a line of a traceback stays as it is
+        lines += [line] if line.startswith(" ") else textwrap.wrap(line, 92)
+    if len(lines) > MOST_LINES:  # the last lines of a traceback say most
+        lines = [*lines[:4], "...", *lines[5 - MOST_LINES :]]
+    return lines
+
+
+def shown(*words):
+    """Return a command as one types it in the root folder."""
+    words = [str(word).removeprefix(f"{ROOT}{os.sep}") for word in words]
+    return shlex.join(words) if os.name == "posix" else subprocess.list2cmdline(words)
+
+
+def loop_command(verb, step):
+    """Return the command of the learner's loop for a step: with make where there is make."""
+    number = step[4:6]
+    if os.name == "posix":
+        return f"make {verb} STEP={number}"
+    option = ["--start"] if verb == "start" else []
+    return shown(sys.executable, "-m", "course.progress", number, *option)
+
+
+def run(steps, server):
+    """Run the tests of steps against a server; return a View and pytest's exit status."""
+    view = View()
+    files = [str(file_of_tests(step)) for step in steps]
+    options = ["--server", server, "-p", "no:randomly"]  # in the order in which one learns
+    print("The tests, which you can run yourself:\n")
+    print(f"    {shown(sys.executable, '-m', 'pytest', *files, *options)}\n", flush=True)
+    options += ["-qq", "--tb=no", "--no-summary", "--no-header"]
+    options += ["--timeout=30", f"--session-timeout={MOST_SECONDS * len(steps)}"]
+    status = pytest.main([*files, *options], plugins=[view])
+    if not view.tests:
+        sys.exit("pytest could not begin. The command above shows why.")
+    print()
+    return view, int(status)
+
+
+def check(step, server):
+    """Run one step's tests, show what works and the first test that fails; return the status."""
+    view, status = run([step], server)
+    for section in dict.fromkeys(section for _, section in view.tests):
+        passed, tests = view.count(1, section)
+        if tests:
+            sign = "ok" if passed == tests else "--"
+            print(f"  {sign} {passed:4} of {tests:3}   {title_of(section)}")
+    passed, tests = view.count(0, step)
+    print(f"\n{passed} of {tests} tests pass.", end=" ")
+    if view.skipped:
+        print(f"{len(view.skipped)} cannot run on this machine.", end=" ")
+    if passed == tests > 0:
+        print(f"Step {int(step[4:6])} is done.")
+        is_mine = server == str(MINE / "server.py")
+        if is_mine:
+            tool = ["diff", "-u"] if os.name == "posix" else ["git", "diff", "--no-index"]
+            print(f"Compare: {shown(*tool, ROOT / step / 'server.py', MINE / 'server.py')}")
+        if step in APART:
+            node = ROOT / APART[step]
+            print("One thing is tested apart:")
+            print(f"    {shown(sys.executable, '-m', 'pytest', node, '--server', server)}")
+        if is_mine and step != STEPS[-1]:
+            following = STEPS[STEPS.index(step) + 1]
+            print(f"Go on with the same folder: {loop_command('check', following)}")
+            for name in GIVEN.get(following, []):
+                print(f"Copy into it, since it is given: {following}/{name}")
+        return 0
+    if not view.failures:
+        print(f"The others were not run: {MOST_SECONDS} seconds were over.")
+        return 1
+    print("Red is right at first: you build until all pass.")
+    if view.left_out:
+        print(f"To save your time the last {len(view.left_out)} were left out: failures take long.")
+    report, section = view.failures[0]
+    print("\nThe first that fails, in the order in which one learns:\n")
+    print(f"    {report.nodeid.partition('::')[2]}\n")
+    print(*(f"    {line}".rstrip() for line in hint_of(report)), sep="\n")
+    print(f"\n    Read: {section}\n")
+    if report.nodeid in view.flaws:
+        print("This is not true of all later steps. Has your server gone on to one? Then it may be")
+        print("right, and make progress shows how far it is.\n")
+    print("All that pytest says about it:\n")
+    node = f"{file_of_tests(step)}::{report.nodeid.partition('::')[2]}"
+    print(f"    {shown(sys.executable, '-m', 'pytest', node, '--server', server)}")
+    return status or 1
+
+
+def progress(server):
+    """Run the tests of all steps, and show a line for each; return the status."""
+    view, _ = run(RUNNABLE[::-1], server)  # the highest first: it says what was left behind
+    for step in RUNNABLE:
+        passed, tests = view.count(0, step)
+        sign = "ok" if passed == tests else "--"
+        title = next(iter(headings(ROOT / step / "README.md").values()))
+        print(f"  {sign} {passed:4} of {tests:3}   {title}")
+    return 0 if all(len({*view.count(0, step)}) == 1 for step in RUNNABLE) else 1
+
+
+def start(step):
+    """Copy the step before into mine/, or for step 1 its frame. Never touches what is there."""
+    number = STEPS.index(step)
+    source = ROOT / STEPS[max(number - 1, 0)]
+    try:
+        shutil.copytree(source, MINE, ignore=shutil.ignore_patterns("__pycache__", "README*.md"))
+    except FileExistsError:
+        names = ["mine-old", *(f"mine-old-{number}" for number in range(2, 1000))]
+        free = next(name for name in names if not (ROOT / name).exists())
+        rename = "mv" if os.name == "posix" else "ren"
+        sys.exit(f"There is a folder mine/ already. To start afresh, first: {rename} mine {free}")
+    if number == 0:
+        for file, names in YOURS_IN_STEP_1.items():
+            path = MINE / file
+            path.write_text(without_bodies(path.read_text("utf-8"), names), "utf-8")
+        print("mine/ has the frame of step 1. Yours to write are, in server.py, listen, serve and")
+        print("handle, and in client.py, echo.")
+    else:
+        print(f"mine/ is a copy of {source.name}: all that step {number + 1} begins with.")
+    for name in GIVEN.get(step, []):
+        copy = shutil.copytree if (ROOT / step / name).is_dir() else shutil.copy
+        copy(ROOT / step / name, MINE / name)
+        print(f"{name} is given: it belongs to an application.")
+    print(f"Read {step}/README.md, change the files in mine/, and test them, again and again:\n")
+    print(f"    {loop_command('check', step)}")
+
+
+def without_bodies(text, names):
+    """Return a Python file's text in which these functions have their docstring alone."""
+    lines = text.splitlines()
+    for node in reversed(ast.parse(text).body):
+        if isinstance(node, ast.FunctionDef) and node.name in names:
+            body = [f'    raise NotImplementedError("{node.name} is yours to write")']
+            lines[node.body[0].end_lineno : node.end_lineno] = body
+    return "\n".join(lines) + "\n"
+
+
+def find_step(text):
+    """Return the step with that number, such as "4" or "04"; raises argparse.ArgumentTypeError."""
+    number = int(text) if text.isdecimal() else 0
+    if not 1 <= number <= len(STEPS):
+        hint = f"There is no step {text}. There are the steps 01 to {len(STEPS):02}."
+        raise argparse.ArgumentTypeError(hint)
+    step = STEPS[number - 1]
+    if step not in RUNNABLE:
+        raise argparse.ArgumentTypeError(
+            f"Step {number} needs os.fork, which Windows lacks: use WSL."
+        )
+    return step
+
+
+def main():
+    """Read the command line, and start, check or show the progress."""
+    parser = argparse.ArgumentParser(
+        usage=argparse.SUPPRESS,  # a mistake gets one line
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("step", metavar="STEP", nargs="?", type=find_step, help="such as 04")
+    parser.add_argument("--start", action="store_true", help="begin the step in mine/")
+    parser.add_argument("--server", metavar="COMMAND", help="what to test, for mine/server.py")
+    arguments = parser.parse_args()
+    if arguments.start and not arguments.step:
+        parser.error("--start needs a step, such as: 04 --start")
+    if arguments.start:
+        return start(arguments.step)
+    server = arguments.server or str(MINE / "server.py")
+    if server.endswith(".py") and not Path(server).is_file():
+        begin = loop_command("start", arguments.step or STEPS[0])
+        parser.error(f"There is no {shown(server)}. To begin: {begin}")
+    return check(arguments.step, server) if arguments.step else progress(server)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,48 @@
+"""Fill in what the READMEs quote from the code: run it after a change, by "make prose".
+
+A README marks each place with a comment, and the fenced block after it is filled:
+
+    <!-- diff: step03_wsgi/server.py step04_fork/server.py -->
+    <!-- mistake: no handler -->
+"""
+
+import re
+
+from course.facts import read_mistakes, unified_diff
+from tests.harness import ROOT
+
+MARKED = re.compile(r"<!-- (diff|mistake): (.+?) -->\n+```diff\n(.*?)```\n", re.DOTALL)
+
+
+def fill(text, step):
+    """Return the text of a README of that step, with all its marked blocks filled in."""
+
+    def block(match):
+        kind, name = match[1], match[2]
+        if kind == "diff":
+            old, new = name.split()
+            content = unified_diff(
+                (ROOT / old).read_text("utf-8"), (ROOT / new).read_text("utf-8"), old, new
+            )
+        else:
+            [mistake] = [m for m in read_mistakes() if m.name == name and m.step == step]
+            text = (ROOT / step / mistake.file).read_text("utf-8")
+            path = f"{step}/{mistake.file}"
+            content = unified_diff(text, mistake.apply(text), path, path)
+        return f"<!-- {kind}: {name} -->\n```diff\n{content}\n```\n"
+
+    return MARKED.sub(block, text)
+
+
+def main():
+    """Fill in all READMEs of the steps, in both languages, and say which ones changed."""
+    for path in sorted(ROOT.glob("step*/README*.md")):
+        text = path.read_text("utf-8")
+        filled = fill(text, path.parent.name)
+        if filled != text:
+            path.write_text(filled, "utf-8")
+            print("filled in", path.relative_to(ROOT))
+
+
+if __name__ == "__main__":
+    main()
