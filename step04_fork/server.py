@@ -37,6 +37,7 @@ def serve(listener, application):
     """Serve each client in a child process of its own, for ever. See fork(2)."""
     host, port = listener.getsockname()
     print(f"Listening on http://{host}:{port}", flush=True)
+    print(end="", file=sys.stderr, flush=True)  # else each child has a copy of what is buffered
     while True:
         try:
             connection, address = listener.accept()  # 5. accept
@@ -51,7 +52,8 @@ def serve(listener, application):
         except OSError as error:
             why = f"The server cannot fork: {error.strerror}."
             refuse(connection, HTTPError(why, "503 Service Unavailable"), wait=False)
-        connection.close()  # 7. close, and accept again
+        finally:
+            connection.close()  # 7. close, and accept again
 
 
 def work(listener, connection, address, application):

@@ -43,6 +43,7 @@ def serve(listener, application):
         signal.signal(stop_signal, lambda number, frame: listener.close())
     host, port = listener.getsockname()
     print(f"Listening on http://{host}:{port}", flush=True)
+    print(end="", file=sys.stderr, flush=True)  # else each child has a copy of what is buffered
     while listener.fileno() != -1:  # until a stop signal has closed it
         try:
             connection, address = listener.accept()  # 5. accept
@@ -60,7 +61,8 @@ def serve(listener, application):
         except OSError as error:
             why = f"The server cannot fork: {error.strerror}."
             refuse(connection, HTTPError(why, "503 Service Unavailable"), wait=False)
-        connection.close()  # 7. close, and accept again
+        finally:
+            connection.close()  # 7. close, and accept again
     log("server", "stops when its children have finished")
     deadline = time.monotonic() + STOP_SECONDS
     while reap() and time.monotonic() < deadline:
@@ -82,14 +84,13 @@ def work(listener, connection, address, application):
 
 def reap(number=None, frame=None):
     """Collect every child that has ended, and say whether others are at work. See waitpid(2)."""
-    try:
+    with contextlib.suppress(ChildProcessError):  # there are no children
         while True:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if pid == 0:
                 return True
             log(f"child {pid}", f"ended with {os.waitstatus_to_exitcode(status)}")
-    except ChildProcessError:
-        return False
+    return False
 
 
 def handle(connection, address, application, multiprocess=False):

@@ -44,6 +44,7 @@ def serve(listener, application, number):
         signal.signal(stop_signal, lambda number, frame: listener.close())
     host, port = listener.getsockname()
     print(f"Listening on http://{host}:{port}", flush=True)
+    print(end="", file=sys.stderr, flush=True)  # else each child has a copy of what is buffered
     parent, workers = os.getpid(), set()
     while listener.fileno() != -1:  # until a stop signal has closed it
         while len(workers) < number:
@@ -53,8 +54,11 @@ def serve(listener, application, number):
                 log("server", f"cannot fork: {error.strerror}")
                 time.sleep(1)
                 break
-            if pid == 0:
-                work(listener, application, parent)  # never returns
+            if pid == 0:  # in the child
+                try:
+                    work(listener, application, parent)
+                finally:
+                    os._exit(0)
             workers.add(pid)
             log("server", f"started child {pid}")
         time.sleep(0.1)
@@ -70,27 +74,26 @@ def serve(listener, application, number):
 
 
 def work(listener, application, parent):
-    """Serve one client after another, until the parent is gone or a stop signal comes: then end.
+    """Serve one client after another, until a stop signal comes, or the server is gone.
 
-    It never returns. parent: the PID of the parent. See _exit(2).
+    parent: the PID of the server.
     """
-    try:
-        while os.getppid() == parent and listener.fileno() != -1:
-            try:
-                connection, address = listener.accept()  # 5. accept
-            except TimeoutError:  # nobody came
-                continue
-            except OSError as error:  # no descriptor is free, for example
-                if listener.fileno() != -1:
-                    log("server", f"cannot accept: {error.strerror}")
-                    time.sleep(0.1)
-                continue
+    while listener.fileno() != -1 and os.getppid() == parent:
+        try:
+            connection, address = listener.accept()  # 5. accept
+        except TimeoutError:  # nobody came
+            continue
+        except OSError as error:  # no descriptor is free, for example
+            if listener.fileno() != -1:
+                log("server", f"cannot accept: {error.strerror}")
+                time.sleep(0.1)
+            continue
+        try:
             handle(connection, address, application, multiprocess=True)  # 6. read and answer
             sys.stdout.flush()
             sys.stderr.flush()
+        finally:
             connection.close()  # 7. close, and accept again
-    finally:
-        os._exit(0)
 
 
 def reap(workers):
