@@ -18,14 +18,14 @@ REQUEST_SECONDS = 10  # for a whole request to arrive
 SEND_SECONDS = 10  # for the client to take some more of the response
 RESPONSE_SECONDS = 300  # for the client to take all of it
 LINGER_SECONDS = 2  # for the client to read to the end
+FIN_WAIT_1 = b"\x04"  # the state of a connection whose end the client has not confirmed
 
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # named as in the grammar of RFC 9110
 TEXT = re.compile(r"[\t -~\x80-\xff]*")  # no control character but the tab
-TARGET = re.compile(r"[!-~]+")
 VERSION = re.compile(r"HTTP/[0-9]\.[0-9]")
 ABSOLUTE_FORM = re.compile(r"https?://([^/?]+)(.*)", re.IGNORECASE)
 HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._~!$&'()*+,;=%-]*)(:[0-9]*)?")
-DIGITS = re.compile(r"[0-9]+")
+DIGITS = re.compile(r"[0-9]{1,1000}")
 CHUNK_SIZE = re.compile(r"([0-9A-Fa-f]+)[ \t]*(;.*)?")
 STATUS = re.compile(rf"[2-5][0-9][0-9] {TEXT.pattern}")
 HEADER = re.compile(rf"{TOKEN.pattern}: {TEXT.pattern}")
@@ -137,7 +137,7 @@ def read_request_line(reader):
         raise HTTPError("The request line does not end with a version, such as HTTP/1.1.")
     if not version.startswith("HTTP/1."):
         raise HTTPError("This server speaks HTTP/1.0 and 1.1.", "505 HTTP Version Not Supported")
-    if not TOKEN.fullmatch(method) or not TARGET.fullmatch(target):
+    if not TOKEN.fullmatch(method) or not (target.isascii() and target.isprintable()):
         raise HTTPError("The method or the target has a character that it must not have.")
     return method, target, version
 
@@ -184,7 +184,11 @@ def read_body(reader, version, headers):
         raise HTTPError("The last transfer coding is not chunked: where does the body end?")
     if len(codings) > 1:
         raise HTTPError("The only coding that this server knows is chunked.", "501 Not Implemented")
-    length = None if codings else parse_content_length(lengths)
+    if lengths and (len({*lengths}) > 1 or not DIGITS.fullmatch(lengths[0])):
+        raise HTTPError("Content-Length is not one number, in digits.")
+    length = int(lengths[0]) if lengths else 0
+    if length > MAX_BODY:
+        raise HTTPError(f"The body is longer than {MAX_BODY} bytes.", "413 Content Too Large")
     if "100-continue" in values(headers, "Expect") and version != "HTTP/1.0":
         send(reader.connection, b"HTTP/1.1 100 Continue\r\n\r\n")
     if codings or length > MAX_BODY_IN_MEMORY:
@@ -203,15 +207,6 @@ def read_body(reader, version, headers):
     length = body.tell()
     body.seek(0)
     return body, length
-
-
-def parse_content_length(lengths):
-    """Return the number of bytes that all values agree on. See RFC 9110, section 8.6."""
-    if len({*lengths}) > 1 or not DIGITS.fullmatch(lengths[0]):
-        raise HTTPError("Content-Length is not one number, in digits.")
-    if len(lengths[0]) > 18 or int(lengths[0]) > MAX_BODY:
-        raise HTTPError(f"The body is longer than {MAX_BODY} bytes.", "413 Content Too Large")
-    return int(lengths[0])
 
 
 def copy_chunks(reader, file):
@@ -275,26 +270,31 @@ def send(connection, data, seconds=RESPONSE_SECONDS):
     return seconds
 
 
-def linger(connection, wait=True):
-    """Read what has come, and with wait what still comes, until the client ends its half.
+def linger(connection, wait, unread=False):
+    """Read what has come, and with wait what still comes, until the client has all that we sent.
 
-    If bytes stay unread, a close resets the connection, and what is on its way to the client
-    is lost. So end our half, wait LINGER_SECONDS at most, then close: RFC 9112, section 9.6.
+    Bytes that nobody reads reset a closed connection, and what is on its way is lost. So end our
+    half of it first: RFC 9112, section 9.6. With unread, wait until the client ends its half, too.
     """
-    seconds = LINGER_SECONDS if wait else 0
-    deadline = time.monotonic() + seconds
-    with contextlib.suppress(OSError):  # the client has gone, or sends no more
+    deadline = time.monotonic() + LINGER_SECONDS
+    with contextlib.suppress(OSError):  # nothing has come, or the client has gone
         if wait:
             connection.shutdown(socket.SHUT_WR)
-        connection.settimeout(seconds)
-        while connection.recv(BUFFER_SIZE) and (seconds := deadline - time.monotonic()) > 0:
-            connection.settimeout(seconds)
+        connection.settimeout(0.05 if wait else 0)
+        while True:
+            with contextlib.suppress(TimeoutError):
+                if not connection.recv(BUFFER_SIZE):
+                    return
+            if not unread and hasattr(socket, "TCP_INFO"):  # Linux tells what has arrived: tcp(7)
+                wait = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) == FIN_WAIT_1
+            if not wait or time.monotonic() > deadline:
+                return
 
 
 def refuse(connection, error, wait=True):
-    """Answer with an HTTPError, then linger: with wait, the client has time to read it."""
+    """Answer with an HTTPError. With wait, let the client read it before we close: see linger."""
     page = f"{error}\n".encode()
     headers = [("Content-Type", "text/plain; charset=utf-8")]
     with contextlib.suppress(OSError):  # the client has gone
         send(connection, format_response(error.method, error.status, headers, page))
-    linger(connection, wait)
+    linger(connection, wait, unread=True)
