@@ -180,14 +180,14 @@ def send_body(response, result):
         raise RuntimeError("the body is shorter than its Content-Length")
     elif response.is_chunked:
         response.send(b"")  # a chunk of size 0 is the last one
-    response.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, bytes(8))  # no reset
+    elif response.version == "HTTP/1.0":  # a close is a close again
+        response.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, bytes(8))
 
 
 def run_application(application, environ, connection):
     """Call the application once, send its response, and return the status for the log.
 
-    An application that raises gets a traceback, and a 500 if no headers have left. Raises
-    Disconnected if the client has gone.
+    If it raises, there is a traceback, and a 500 if no headers have left. Raises Disconnected.
     """
     response = Response(connection, environ["REQUEST_METHOD"], environ["SERVER_PROTOCOL"])
     try:
