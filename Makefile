@@ -11,82 +11,91 @@ BEFORE_06 := step05_zombies
 PYTEST = $(VENV)/bin/python -m pytest $(if $(SERVER),--server '$(SERVER)')
 # four tests at a time: most of them wait for something
 SEVERAL = -n 4 --dist worksteal
-PROGRESS = $(VENV)/bin/python tests/progress.py $(if $(SERVER),--server '$(SERVER)')
+PROGRESS = $(VENV)/bin/python -m course.progress $(if $(SERVER),--server '$(SERVER)')
+# A .venv of another Python stays, unless PYTHON= names one.
+INSTALL = $(PYTHON) -m course.install --venv $(VENV) $(if $(filter file,$(origin PYTHON)),,--named)
+FOR_LEARNERS = requirements.txt
+FOR_LAB = $(FOR_LEARNERS) notebooks/requirements.txt
+FOR_BENCH = $(FOR_LEARNERS) benchmarks/requirements.txt
+FOR_COURSE = $(FOR_LEARNERS) course/requirements.txt
+FOR_CHECKS = $(FOR_LAB) benchmarks/requirements.txt course/requirements.txt
 
-.PHONY: help start check progress test lab diff notebooks notebooks-write lint format prose
-.PHONY: pictures bench bench-quick clean
+.PHONY: help doctor setup start mine check progress test lab diff verify lint format checks
+.PHONY: notebooks notebooks-write prose bench bench-quick pictures clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-start: $(VENV)/tests-installed ## begin a step: STEP=04 copies step 3 into mine/, for you to change
+doctor: ## look whether this machine has what the course needs
+	@$(PYTHON) -m course.doctor
+
+setup: ## make .venv, or mend it, and install what the tests need; the others do so, too
+	@$(INSTALL) $(FOR_LEARNERS)
+
+start: setup ## begin a step: STEP=04 copies step 3 into mine/, for you to change
 	@$(PROGRESS) $(call one,$(STEP)) --start
 
-check: $(VENV)/tests-installed ## test mine/server.py: STEP=04 shows what works, and what to do next
+mine: setup ## break a step: STEP=04 copies step 4 itself into mine/
+	@$(PROGRESS) $(call one,$(STEP)) --copy
+
+check: setup ## test mine/server.py: STEP=04 shows what works, and what to do next
 	@$(PROGRESS) $(call one,$(STEP))
 
-progress: $(VENV)/tests-installed ## test mine/server.py with the tests of all steps, a line for each
+progress: setup ## test mine/server.py with the tests of all steps, a line for each
 	@$(PROGRESS)
 
-test: $(VENV)/tests-installed ## run all tests; STEP=04 for one step, SERVER=mine/server.py for your own
-	$(PYTEST) $(if $(STEP),$(call one,$(wildcard tests/test_step$(STEP)_*.py)),$(SEVERAL))
+test: setup ## test all steps; STEP=04 tests one, SERVER=mine/server.py your own
+	$(PYTEST) $(if $(STEP),$(call one,$(wildcard tests/test_step$(STEP)_*.py)),tests $(SEVERAL))
 
-lab: $(VENV)/lab-installed ## open the notebooks in JupyterLab
-	$(VENV)/bin/jupyter lab --notebook-dir=notebooks
+lab: ## open the notebooks in JupyterLab
+	@$(INSTALL) $(FOR_LAB)
+	$(VENV)/bin/jupyter lab --notebook-dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root)
 
 diff: ## show what a step changes: STEP=04 compares step 3 and step 4
 	@diff -ru -x __pycache__ -x 'README*.md' $(call one,$(BEFORE_$(STEP))) $(wildcard step$(STEP)_*) || test $$? -eq 1
 
-lint: $(VENV)/tests-installed ## check the style of all Python files
+verify: ## run everything that CI runs, and show how long each part took
+	@$(PYTHON) -m course.verify
+
+lint: ## check the style of all Python files
+	@$(INSTALL) $(FOR_COURSE)
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 
-format: $(VENV)/tests-installed ## lay all Python files out in the common style
+format: ## lay all Python files out in the common style
+	@$(INSTALL) $(FOR_COURSE)
 	$(VENV)/bin/ruff format
 
-notebooks: $(VENV)/lab-installed ## run all notebooks, and compare what they show with what is stored
-	$(VENV)/bin/python notebooks/check.py
+checks: ## run the checks that keep the course true
+	@$(INSTALL) $(FOR_CHECKS)
+	$(PYTEST) course/checks -rs $(SEVERAL)
 
-notebooks-write: $(VENV)/lab-installed ## run all notebooks, and store what has changed
-	$(VENV)/bin/python notebooks/check.py --write
+notebooks: ## run all notebooks, and compare what they show with what is stored
+	@$(INSTALL) $(FOR_LAB)
+	$(VENV)/bin/python -m course.notebooks
 
-prose: $(VENV)/tests-installed ## write the diffs and mistakes that the READMEs quote
-	$(VENV)/bin/python tests/prose.py
-	$(VENV)/bin/python benchmarks/report.py
+notebooks-write: ## run all notebooks, and store what has changed
+	@$(INSTALL) $(FOR_LAB)
+	$(VENV)/bin/python -m course.notebooks --write
 
-bench: $(VENV)/bench-installed ## measure all servers for a quarter of an hour; PART=growth for one part
-	$(VENV)/bin/python benchmarks/compare.py $(PART)
-	$(VENV)/bin/python benchmarks/report.py
+prose: setup ## write the diffs and mistakes that the READMEs quote
+	$(VENV)/bin/python -m course.prose
+	$(VENV)/bin/python -m benchmarks.report
 
-bench-quick: $(VENV)/bench-installed ## the same in a minute and a half; no stored result changes
-	$(VENV)/bin/python benchmarks/compare.py --quick $(PART)
+bench: ## measure all servers for a quarter of an hour; PART=growth for one part
+	@$(INSTALL) $(FOR_BENCH)
+	$(VENV)/bin/python -m benchmarks.compare $(PART)
+	$(VENV)/bin/python -m benchmarks.report
 
-pictures: $(VENV)/tests-installed ## take the pictures of the process page that README.md shows
-	$(VENV)/bin/python pictures/take.py
+bench-quick: ## the same in a minute and a half; no stored result changes
+	@$(INSTALL) $(FOR_BENCH)
+	$(VENV)/bin/python -m benchmarks.compare --quick $(PART)
+
+pictures: ## take the pictures of the process page that README.md shows
+	@$(INSTALL) $(FOR_COURSE)
+	$(VENV)/bin/python -m arena.take_pictures
 
 clean: ## remove the virtual environment
 	rm -rf $(VENV)
 
 one = $(or $(1),$(error There is no such step, or none before it: write STEP=04, for example))
-
-$(VENV)/tests-installed: requirements.txt
-	$(call install,requirements.txt)
-	touch $@
-
-$(VENV)/lab-installed: $(VENV)/tests-installed notebooks/requirements.txt
-	$(call install,notebooks/requirements.txt)
-	touch $@
-
-$(VENV)/bench-installed: $(VENV)/tests-installed benchmarks/requirements.txt
-	$(call install,benchmarks/requirements.txt)
-	touch $@
-
-define install
-	if command -v uv >/dev/null; then \
-		test -d $(VENV) || uv venv --quiet --python $(PYTHON) $(VENV); \
-		uv pip install --quiet --python $(VENV)/bin/python -r $(1); \
-	else \
-		test -d $(VENV) || $(PYTHON) -m venv $(VENV); \
-		$(VENV)/bin/python -m pip install --quiet -r $(1); \
-	fi
-endef

@@ -32,6 +32,7 @@ VARIES = [
     (r"\[\d+\]", "[PID]"),
     (r"(0\.0\.0\.0:)[1-9]\d+", r"\1PORT"),
     (r"\b(curl|python-requests|Chrome|Chromium|version|Python)(/| )\d+(\.\d+)+", r"\1 VERSION"),
+    (r"(Accept-Encoding: gzip, deflate), zstd", r"\1"),  # from Python 3.14 on
     (r"\b\d+ recv calls", "SEVERAL recv calls"),
     (r"\((checked here just now|not checked: .* is not here)\)", "(CHECKED)"),
     (r"(curl|browser) +(not )?here\b", r"\1 HERE"),

@@ -1,6 +1,7 @@
 """The learner's loop: begin a step in mine/, test it, and see how far it is.
 
     python -m course.progress 04 --start    copies the step before into mine/   (make start STEP=04)
+    python -m course.progress 04 --copy     copies step 4 itself into mine/     (make mine STEP=04)
     python -m course.progress 04            tests mine/server.py                (make check STEP=04)
     python -m course.progress               shows a line for each step          (make progress)
 
@@ -10,6 +11,8 @@ language, is tested with --server, as with pytest.
 
 import argparse
 import ast
+import datetime
+import itertools
 import math
 import os
 import shlex
@@ -216,16 +219,10 @@ def progress(server):
 
 
 def start(step):
-    """Copy the step before into mine/, or for step 1 its frame. Never touches what is there."""
+    """Copy the step before into mine/, or for step 1 its frame."""
     number = STEPS.index(step)
-    source = ROOT / STEPS[max(number - 1, 0)]
-    try:
-        shutil.copytree(source, MINE, ignore=shutil.ignore_patterns("__pycache__", "README*.md"))
-    except FileExistsError:
-        names = ["mine-old", *(f"mine-old-{number}" for number in range(2, 1000))]
-        free = next(name for name in names if not (ROOT / name).exists())
-        rename = "mv" if os.name == "posix" else "ren"
-        sys.exit(f"There is a folder mine/ already. To start afresh, first: {rename} mine {free}")
+    source = STEPS[max(number - 1, 0)]
+    fill_mine(source)
     if number == 0:
         for file, names in YOURS_IN_STEP_1.items():
             path = MINE / file
@@ -233,13 +230,34 @@ def start(step):
         print("mine/ has the frame of step 1. Yours to write are, in server.py, listen, serve and")
         print("handle, and in client.py, echo.")
     else:
-        print(f"mine/ is a copy of {source.name}: all that step {number + 1} begins with.")
+        print(f"mine/ is a copy of {source}: all that step {number + 1} begins with.")
     for name in GIVEN.get(step, []):
-        copy = shutil.copytree if (ROOT / step / name).is_dir() else shutil.copy
-        copy(ROOT / step / name, MINE / name)
+        shutil.copy(ROOT / step / name, MINE / name)
         print(f"{name} is given: it belongs to an application.")
     print(f"Read {step}/README.md, change the files in mine/, and test them, again and again:\n")
     print(f"    {loop_command('check', step)}")
+
+
+def copy(step):
+    """Copy the step itself into mine/, for an experiment: to break it, for one."""
+    fill_mine(step)
+    print(f"mine/ is a copy of {step}. Change what you like in it, and see what becomes of it:\n")
+    print(f"    {shown('python3' if os.name == 'posix' else 'py', MINE / 'server.py')}")
+    print(f"    {loop_command('check', step)}")
+
+
+def fill_mine(source):
+    """Copy a step into mine/. What is there already gets a dated name, so that no work is lost."""
+    if os.path.lexists(MINE):  # also a link to nothing
+        names = (f"mine-{datetime.date.today()}-{number}" for number in itertools.count(1))
+        kept = next(name for name in names if not os.path.lexists(ROOT / name))
+        try:
+            MINE.rename(ROOT / kept)
+        except OSError as error:  # on Windows, while a program has a file in it open
+            sys.exit(f"mine/ cannot be renamed. Does a server in it still run? {error}")
+        print(f"Your mine/ of before is now {kept}/: nothing of it is lost.")
+    ignore = shutil.ignore_patterns("__pycache__", "README*.md")
+    shutil.copytree(ROOT / source, MINE, ignore=ignore)
 
 
 def without_bodies(text, names):
@@ -275,12 +293,14 @@ def main():
     )
     parser.add_argument("step", metavar="STEP", nargs="?", type=find_step, help="such as 04")
     parser.add_argument("--start", action="store_true", help="begin the step in mine/")
+    parser.add_argument("--copy", action="store_true", help="copy the step itself into mine/")
     parser.add_argument("--server", metavar="COMMAND", help="what to test, for mine/server.py")
     arguments = parser.parse_args()
-    if arguments.start and not arguments.step:
-        parser.error("--start needs a step, such as: 04 --start")
-    if arguments.start:
-        return start(arguments.step)
+    for option, action in {"--start": start, "--copy": copy}.items():
+        if getattr(arguments, option[2:]):
+            if not arguments.step:
+                parser.error(f"{option} needs a step, such as: 04 {option}")
+            return action(arguments.step)
     server = arguments.server or str(MINE / "server.py")
     if server.endswith(".py") and not Path(server).is_file():
         begin = loop_command("start", arguments.step or STEPS[0])

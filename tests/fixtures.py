@@ -3,29 +3,55 @@
 It is a plugin of pytest: pyproject.toml names it, so the checks of the course have it, too.
 """
 
+import os
 import shlex
+import shutil
 import sys
-from pathlib import Path
 
 import pytest
 
-from tests.harness import ROOT, Server
+from tests.harness import APPLICATIONS, ROOT, Server
 
 
 def pytest_addoption(parser):
     parser.addoption(
         "--server",
         metavar="COMMAND",
-        help="the server to test: a Python file, such as mine/server.py, or a command. "
+        help="the server to test: a Python file, such as mine/server.py, or a command, which "
+        "runs in the current folder, and finds the applications of the tests by PYTHONPATH. "
         "It must take --port, and print the line 'Listening on ...' (default: the step's own)",
     )
 
 
 def pytest_configure(config):
-    """Say in one line that --server names a Python file that is not there."""
-    file = (config.getoption("--server") or "").partition(" ")[0]
-    if file.endswith(".py") and not Path(file).exists():
-        raise pytest.UsageError(f"--server: there is no file {file}")
+    """Say in one line that --server cannot be run, and choose the folder in which it runs."""
+    given = config.getoption("--server")
+    if given is not None and not find_server(given)[0].endswith(".py"):
+        Server.folder = os.getcwd()
+        folders = [str(APPLICATIONS), os.environ.get("PYTHONPATH")]
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, folders))
+
+
+def find_server(given):
+    """Return the words of --server. The name of a file that is here is one word, and absolute.
+
+    No link is followed: the python of a virtual environment is a link, and finds the
+    environment beside itself. Raises pytest.UsageError if it cannot be run.
+    """
+    words = [given] if os.path.isfile(given) else split_command(given)
+    first = words[0] if words else ""
+    if not (os.path.isfile(first) if first.endswith(".py") else shutil.which(first)):
+        raise pytest.UsageError(f"--server: no Python file that is here, and no program: {given}")
+    return [os.path.abspath(word) if os.path.isfile(word) else word for word in words]
+
+
+def split_command(text, posix=os.name == "posix"):
+    """Return the words of a command; none if a quotation mark is missing."""
+    try:
+        words = shlex.split(text, posix=posix)
+    except ValueError:
+        return []
+    return words if posix else [word.strip('"') for word in words]  # shlex leaves the marks there
 
 
 def pytest_collection_modifyitems(items):
@@ -55,8 +81,7 @@ def command(request):
     given = request.config.getoption("--server")
     if given is None:
         return [sys.executable, str(ROOT / request.module.STEP / "server.py")]
-    words = shlex.split(given)
-    words = [str(Path(word).resolve()) if Path(word).exists() else word for word in words]
+    words = find_server(given)
     return [sys.executable, *words] if words[0].endswith(".py") else words
 
 

@@ -33,6 +33,9 @@ STEPS = [
 MOST_BYTES = 64 * 1024 * 1024  # of one answer: what is longer never ends
 PATIENCE = 10  # seconds until a test gives up waiting for what should come at once
 
+# A proxy is for other machines: no client of ours asks it for a server of ours.
+os.environ["no_proxy"] = os.environ["NO_PROXY"] = "127.0.0.1,localhost"
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's background job:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # the servers would ignore Ctrl-C, too
 
@@ -40,7 +43,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a shell's backgro
 class Server:
     """A running server: its process, its address, and the lines that it printed so far."""
 
-    def __init__(self, command, cwd=APPLICATIONS, environment=None, first_line=True):
+    folder = APPLICATIONS  # where a server runs, if cwd names no other place
+
+    def __init__(self, command, cwd=None, environment=None, first_line=True):
         """Start a command, a list of strings, and wait for its first line."""
         env = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
         self.command = command
@@ -48,7 +53,7 @@ class Server:
         self.changed = threading.Condition()
         self.process = subprocess.Popen(
             command,
-            cwd=cwd,
+            cwd=cwd or self.folder,
             env=env | (environment or {}),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

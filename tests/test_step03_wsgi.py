@@ -2,6 +2,7 @@
 
 import contextlib
 import html
+import importlib.util
 import json
 import re
 import socket
@@ -24,6 +25,8 @@ from tests.harness import (
 )
 
 STEP = "step03_wsgi"
+# Those that are installed: a learner has Flask, and the course's own checks need all three.
+FRAMEWORKS = [name for name in ("flask", "django", "bottle") if importlib.util.find_spec(name)]
 SOON = 3  # seconds until a test gives up on what an application is made to hold back
 
 # The server of step 2 takes no APPLICATION, and says so.
@@ -904,9 +907,8 @@ def test_wsgiref_validate_finds_nothing(start):
 
 @pytest.mark.lesson("one-contract-for-all")
 @new
-@pytest.mark.parametrize("framework", ["flask", "django", "bottle"])
+@pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_an_application_of_any_framework_runs_unchanged(running, framework):
-    pytest.importorskip(framework, reason=f"{framework} is not installed: pip install {framework}")
     server = running(f"{framework}_site:application")
     reply = get(server, "/hello/caf%C3%A9%20%E2%82%AC")
     assert (reply.status, reply.body.decode()) == (200, "Hello, caf\u00e9 \u20ac"), (

@@ -60,8 +60,6 @@ def test_a_page_quotes_the_stored_results(page):
     assert report.fill(text, report.read_results()) == text, f"{page}: run make prose"
 
 
-for package in ("cheroot", "matplotlib", "tqdm"):
-    pytest.importorskip(package, reason="run make bench-quick once")
 pytest.importorskip("resource", reason="the benchmark needs a POSIX system")
 
 clients = pytest.mark.parametrize(

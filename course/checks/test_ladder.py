@@ -127,6 +127,16 @@ def test_what_is_new_in_a_step_fails_on_the_step_before(before, step, tmp_path):
         assert reason in failure, f"{name} fails on {before}, but not since {reason!r}:\n{failure}"
 
 
+def test_step_3_runs_applications_of_each_framework(tmp_path):
+    step, words = "step03_wsgi", ["-k", "test_an_application_of_any_framework"]
+    results = run_tests(step, step, "new", tmp_path / "report.xml", *words)
+    name = "test_an_application_of_any_framework_runs_unchanged"
+    assert {test for test, _, _ in results} == {
+        f"{name}[{framework}]" for framework in ("flask", "django", "bottle")
+    }, "Each must be installed where the checks run: see notebooks/requirements.txt."
+    assert not [failure for _, _, failure in results if failure]
+
+
 @needs_fork
 @pytest.mark.parametrize("step, later", list(itertools.combinations(STEPS, 2)))
 def test_a_later_step_does_what_an_earlier_one_did(step, later, tmp_path):

@@ -11,15 +11,15 @@ import shutil
 import signal
 import sys
 
+import jupyter_client
 import pytest
+from playwright.sync_api import sync_playwright
 
 from course.browser import ARGUMENTS, CHROMIUM, needs_chromium
 from tests.harness import ROOT, Server, is_at_work, wait_until
 
 NOTEBOOKS = ROOT / "notebooks"
 START = "from lab import start\nserver = start('step04_fork')\nprint(server.pid)"
-
-jupyter_client = pytest.importorskip("jupyter_client", reason="run make lab or make notebooks once")
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="step 4 needs os.fork")
 
@@ -113,8 +113,6 @@ def run_cells(page, notebook):
 
 @needs_chromium
 def test_a_notebook_runs_in_jupyterlab_and_shows_its_pictures(tmp_path):
-    pytest.importorskip("jupyterlab", reason="run make lab once")
-    playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
     shutil.copytree(ROOT, tmp_path / "course", ignore=shutil.ignore_patterns(".*", "mine*"))
     folder = tmp_path / "course" / "notebooks"
     notebook = folder / "01_echo_socket.ipynb"
@@ -129,7 +127,7 @@ def test_a_notebook_runs_in_jupyterlab_and_shows_its_pictures(tmp_path):
     homes = {name: str(tmp_path / name) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR")}
     with (
         Server(command, cwd=folder, environment=homes, first_line=False) as lab,
-        playwright.sync_playwright() as tool,
+        sync_playwright() as tool,
     ):
         line = lab.wait_for_line(r"http://127\.0\.0\.1:\d+/lab", "stderr")
         url = "http://127.0.0.1:" + line.rpartition("127.0.0.1:")[2].split("/")[0]

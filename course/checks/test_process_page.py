@@ -11,6 +11,7 @@ import sys
 
 import psutil
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 
 from course.browser import FORKING, each, needs_chromium
 from tests.harness import ROOT, Server, connect, get, parse_reply, post, receive_all, wait_until
@@ -320,7 +321,7 @@ def test_it_works_by_keyboard_alone(open_page):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("step", ["step03_wsgi", "step04_fork"])
 def test_axe_finds_no_barrier_and_a_phone_needs_no_sideways_scroll(browser, step, scheme):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    axe = Axe()
     with start(step) as server:
         context = browser.new_context(
             color_scheme=scheme, viewport={"width": 360, "height": 740}, bypass_csp=True

@@ -3,6 +3,7 @@
 It runs in a copy of the course, so that nobody's own folder mine/ is touched.
 """
 
+import datetime
 import importlib
 import json
 import os
@@ -39,10 +40,11 @@ def course(tmp_path):
     return folder
 
 
-def loop(course, *arguments):
+def loop(course, *arguments, **environment):
     """Run course.progress in a copy of the course; return what subprocess.run returns."""
     command = [sys.executable, "-m", "course.progress", *arguments]
-    return subprocess.run(command, cwd=course, capture_output=True, text=True, timeout=240)
+    env = os.environ | environment
+    return subprocess.run(command, cwd=course, env=env, capture_output=True, text=True, timeout=240)
 
 
 def contents(folder):
@@ -95,26 +97,68 @@ def test_step_1_begins_with_a_frame_in_which_the_lesson_is_left_to_write(course)
     assert "NotImplementedError: listen is yours to write" in done.stdout
 
 
+@pytest.mark.parametrize("step", STEPS)
+def test_mine_is_a_copy_of_the_step_itself(course, step):
+    done = loop(course, step[4:6], "--copy")
+    assert done.returncode == 0, done.stderr
+    assert contents(course / "mine") == contents(ROOT / step)
+    assert f"make check STEP={step[4:6]}" in done.stdout
+
+
+@pytest.mark.parametrize("option", ["--start", "--copy"])
 @pytest.mark.parametrize("kind", ["folder", "file", "link to nothing"])
-def test_start_never_touches_what_is_there(course, kind):
+def test_what_is_there_gets_a_dated_name_and_loses_nothing(course, kind, option):
     mine = course / "mine"
-    if kind == "folder":
-        mine.mkdir()
-        (mine / "server.py").write_text("a week of work")
-    elif kind == "file":
-        mine.write_text("a week of work")
-    else:
-        mine.symlink_to("elsewhere")
-    before = mine.lstat().st_mtime_ns, os.listdir(course), mine.is_dir() and contents(mine)
-    assert_one_line(loop(course, "04", "--start"), "mine", "mv mine mine-old")
-    after = mine.lstat().st_mtime_ns, os.listdir(course), mine.is_dir() and contents(mine)
-    assert after == before
-    (course / "mine-old").mkdir()
-    assert_one_line(loop(course, "04", "--start"), "mv mine mine-old-2")
+
+    def work(number):
+        if kind == "folder":
+            mine.mkdir()
+            (mine / "server.py").write_text(f"week {number} of work")
+        elif kind == "file":
+            mine.write_text(f"week {number} of work")
+        else:
+            mine.symlink_to(f"elsewhere{number}")
+
+    for number in (1, 2, 3):
+        work(number)
+        first_day = datetime.date.today()
+        done = loop(course, "04", option)
+        days = {first_day, datetime.date.today()}
+        assert done.returncode == 0, done.stderr
+        [kept] = re.findall(r"Your mine/ of before is now (\S+)/:", done.stdout)
+        assert kept in {f"mine-{day}-{count}" for day in days for count in (1, number)}
+        if kind == "link to nothing":
+            assert os.readlink(course / kept) == f"elsewhere{number}"
+        else:
+            file = course / kept / "server.py" if kind == "folder" else course / kept
+            assert file.read_text() == f"week {number} of work"
+        assert (mine / "server.py").is_file()
+        shutil.rmtree(mine)
+    assert len(list(course.glob("mine-*"))) == 3
+
+
+def test_nothing_is_moved_if_there_is_no_such_step(course):
+    (course / "mine").mkdir()
+    assert loop(course, "--start", "99").returncode != 0
+    assert [path.name for path in course.glob("mine*")] == ["mine"]
+
+
+def test_a_mine_that_cannot_be_moved_is_one_line(course):
+    """On Windows that is so while a program runs in it. Here the rename itself is made to fail."""
+    (course / "mine").mkdir()
+    (course / "sitecustomize.py").write_text(
+        "import pathlib\n"
+        "def fail(self, target):\n"
+        "    raise PermissionError(13, 'in use')\n"
+        "pathlib.Path.rename = fail\n"
+    )
+    done = loop(course, "04", "--start", PYTHONPATH=str(course))
+    assert_one_line(done, "mine/ cannot be renamed", "in use")
+    assert os.listdir(course / "mine") == []
 
 
 @pytest.mark.parametrize("number", ["0", "99", "-1", "four"])
-@pytest.mark.parametrize("option", [[], ["--start"]], ids=["check", "start"])
+@pytest.mark.parametrize("option", [[], ["--start"], ["--copy"]], ids=str)
 def test_a_step_that_does_not_exist_is_one_line(course, number, option):
     assert_one_line(loop(course, *option, "--", number), f"{len(STEPS):02}")
     assert not (course / "mine").exists()
@@ -195,6 +239,7 @@ def test_make_runs_the_same_commands(course):
         "start STEP=04": "-m course.progress  04 --start",
         "check STEP=04": "-m course.progress  04",
         "check STEP=04 SERVER=./a.out": "-m course.progress --server './a.out' 04",
+        "mine STEP=04": "-m course.progress  04 --copy",
         "progress": "-m course.progress",
     }.items():
         command_line = ["make", "-n", "--no-print-directory", *target.split()]
@@ -216,9 +261,26 @@ def test_each_test_of_a_step_names_a_section_that_exists(step):
 
 def test_a_codespace_runs_the_course():
     settings = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text("utf-8"))
-    assert settings["forwardPorts"] == [8000]
-    assert re.fullmatch(r"python:3\.1[1-4]", settings["image"])
-    words = settings["postCreateCommand"].split()
-    assert words[0] == "make"
-    done = subprocess.run([*words, "-n"], cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
+    assert settings["forwardPorts"] == [8000, 8888]
+    assert settings["portsAttributes"].keys() == {"8000", "8888"}
+    assert re.fullmatch(r"mcr.+/devcontainers/python:3\.1[1-5]", settings["image"])
+    assert settings["remoteUser"] == "vscode", "JupyterLab and Chromium do not like root."
+    python, *words, first, second = settings["postCreateCommand"].split()
+    assert [python, *words] == ["python3", "-m", "course.install"]
+    assert (ROOT / first).is_file() and (ROOT / second).is_file()
+
+
+@pytest.mark.parametrize("user, option", [("0", ["--allow-root"]), ("1000", [])])
+def test_jupyterlab_starts_for_root_too(course, user, option):
+    (course / "id").write_text(f"#!/bin/sh\necho {user}\n")
+    (course / "id").chmod(0o755)
+    done = subprocess.run(
+        ["make", "-n", "--no-print-directory", "lab"],
+        cwd=course,
+        env=os.environ | {"PATH": f"{course}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    lab = [".venv/bin/jupyter", "lab", "--notebook-dir=notebooks"]
+    assert done.stdout.splitlines()[-1].split() == lab + option
