@@ -52,23 +52,25 @@ def look_at_fork():
 
 def look_at_make():
     """Is there make?"""
-    if shutil.which("make"):
-        return None, "make"
-    return USEFUL, "No make: sudo apt install make; or see 'Without make' in README.md"
+    return look_for("make", "README.md has the commands without it")
 
 
 def look_at_git():
     """Is there git?"""
-    if shutil.which("git"):
-        return None, "git"
-    return USEFUL, "No git: sudo apt install git. Only make diff on Windows needs it"
+    return look_for("git", "only updates need it, and make diff on Windows")
 
 
 def look_at_curl():
     """Is there curl?"""
-    if shutil.which("curl"):
-        return None, "curl"
-    return USEFUL, "No curl, with which the lessons ask the servers: sudo apt install curl"
+    return look_for("curl", "a browser asks the servers, too")
+
+
+def look_for(program, without):
+    """Say whether there is a program, how to get it, and how one does without it."""
+    if shutil.which(program):
+        return None, program
+    how = {"linux": f"sudo apt install {program}; or ", "darwin": "xcode-select --install; or "}
+    return USEFUL, f"No {program}: {how.get(sys.platform, '')}{without}"
 
 
 def look_at_browser():
