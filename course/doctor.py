@@ -57,20 +57,21 @@ def look_at_make():
 
 def look_at_git():
     """Is there git?"""
-    return look_for("git", "only updates need it, and make diff on Windows")
+    return look_for("git", "Only updates need it, and make diff on Windows")
 
 
 def look_at_curl():
     """Is there curl?"""
-    return look_for("curl", "a browser asks the servers, too")
+    return look_for("curl", "A browser asks the servers, too")
 
 
 def look_for(program, without):
     """Say whether there is a program, how to get it, and how one does without it."""
     if shutil.which(program):
         return None, program
-    how = {"linux": f"sudo apt install {program}; or ", "darwin": "xcode-select --install; or "}
-    return USEFUL, f"No {program}: {how.get(sys.platform, '')}{without}"
+    cure = {"linux": f"sudo apt install {program}", "darwin": "xcode-select --install"}
+    how = f" To get it: {cure[sys.platform]}" if sys.platform in cure else ""
+    return USEFUL, f"No {program}. {without}.{how}"
 
 
 def look_at_browser():
