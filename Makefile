@@ -68,7 +68,7 @@ format: ## lay all Python files out in the common style
 
 checks: ## run the checks that keep the course true
 	@$(INSTALL) $(FOR_CHECKS)
-	$(PYTEST) course/checks -rs $(SEVERAL)
+	$(PYTEST) course/checks -rfEs $(SEVERAL)
 
 notebooks: ## run all notebooks, and compare what they show with what is stored
 	@$(INSTALL) $(FOR_LAB)
