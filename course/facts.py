@@ -9,6 +9,18 @@ from typing import NamedTuple
 from tests.harness import ROOT, STEPS, TESTS
 
 MISTAKES = ROOT / "course" / "mistakes"
+# How many stages a step has. The last one is the step itself.
+STAGES = {step: 1 + len([*(ROOT / step).glob("stages/stage*")]) for step in STEPS}
+
+
+def folder_of(step, stage=None):
+    """Return the folder of a step, or of a stage of it: "step02_http_server/stages/stage3"."""
+    return step if stage in (None, STAGES[step]) else f"{step}/stages/stage{stage}"
+
+
+def folder_before(step, stage=None):
+    """Return the folder with which a step, or a stage of it, begins. Before step 1 is none."""
+    return STEPS[STEPS.index(step) - 1] if stage in (None, 1) else folder_of(step, stage - 1)
 
 
 class Mistake(NamedTuple):

@@ -21,6 +21,12 @@ def pytest_addoption(parser):
         "runs in the current folder, and finds the applications of the tests by PYTHONPATH. "
         "It must take --port, and print the line 'Listening on ...' (default: the step's own)",
     )
+    parser.addoption(
+        "--stage",
+        metavar="N",
+        type=int,
+        help="of a step that is built in stages, only the tests of those up to N (default: all)",
+    )
 
 
 def pytest_configure(config):
@@ -54,9 +60,14 @@ def split_command(text, posix=os.name == "posix"):
     return words if posix else [word.strip('"') for word in words]  # shlex leaves the marks there
 
 
-def pytest_collection_modifyitems(items):
-    """Put what the markers "new" and "lesson" say into the report of each test."""
+def pytest_collection_modifyitems(config, items):
+    """Put what the markers say into the report of each test, and leave out what --stage does."""
     for item in items:
+        if markers := [
+            *item.iter_markers("stage")
+        ]:  # a test's, and its parameters': the last counts
+            number, reason = max(marker.args for marker in markers)
+            item.user_properties += [("stage", number), ("fails before", reason)]
         if marker := item.get_closest_marker("new"):
             item.user_properties.append(("new", marker.args[0]))
         if marker := item.get_closest_marker("lesson"):
@@ -64,6 +75,10 @@ def pytest_collection_modifyitems(items):
             if "#" not in section:
                 section = f"{item.module.STEP}/README.md#{section}"
             item.user_properties.append(("lesson", section))
+    if last := config.getoption("--stage"):
+        later = [item for item in items if dict(item.user_properties).get("stage", 1) > last]
+        config.hook.pytest_deselected(items=later)
+        items[:] = [item for item in items if item not in later]
 
 
 @pytest.hookimpl(wrapper=True)
