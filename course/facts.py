@@ -121,6 +121,39 @@ def code_lines(path):
     ]
 
 
+def definitions(path):
+    """Return what a Python file defines, in its order: a dict from each name to its code.
+
+    The code is an ast.AST without its methods: these have names of their own, "Reader.receive".
+    """
+    code = {}
+    for node in ast.parse(path.read_text("utf-8")).body:
+        if isinstance(node, ast.FunctionDef):
+            code[node.name] = node
+        elif isinstance(node, ast.ClassDef):
+            methods = [part for part in node.body if isinstance(part, ast.FunctionDef)]
+            node.body = [part for part in node.body if part not in methods]
+            code |= {node.name: node} | {f"{node.name}.{part.name}": part for part in methods}
+        elif isinstance(node, ast.Assign):
+            code[node.targets[0].id] = node
+        elif isinstance(node, ast.AugAssign):
+            code[node.target.id] = ast.Module([code[node.target.id], node], [])
+        elif isinstance(node, ast.If):
+            code["if"] = node
+        else:
+            assert isinstance(node, ast.Import | ast.ImportFrom | ast.Expr), ast.dump(node)
+    return code
+
+
+def changed_names(old, new):
+    """Return the names whose code is not the same in two files, or that one of them lacks."""
+    old, new = (
+        {name: ast.dump(node) for name, node in definitions(path).items()} if path.exists() else {}
+        for path in (old, new)
+    )
+    return {name for name in old | new if old.get(name) != new.get(name)}
+
+
 def changed_lines(old_step, new_step):
     """Return how many lines of code in server.py a step adds or changes."""
     old, new = (code_lines(ROOT / step / "server.py") for step in (old_step, new_step))

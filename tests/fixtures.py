@@ -101,12 +101,43 @@ def command(request):
 
 
 @pytest.fixture(scope="module")
-def server(command, request):
+def shared():
+    """The servers that the tests of a file share: a dict from the arguments to the Server."""
+    servers = {}
+    yield servers
+    for server in servers.values():
+        server.kill()
+
+
+@pytest.fixture
+def running(command, shared, request):
+    """A function that returns a running server: running("apps:site") is one for all tests.
+
+    After a test that failed the next one has a new server, for this one may have ended, or hang.
+    """
+    failed = request.session.testsfailed
+    used = {}
+
+    def run(*arguments):
+        if arguments not in shared:
+            shared[arguments] = Server([*command, *arguments, "--port", "0"])
+        used[arguments] = shared[arguments]
+        return used[arguments]
+
+    yield run
+    ended = [server for server in used.values() if not server.is_running()]
+    if ended or request.session.testsfailed > failed:
+        for arguments, server in used.items():
+            server.kill()
+            del shared[arguments]
+    assert not ended, f"The server ended during this test:\n{ended[0].report()}"
+
+
+@pytest.fixture
+def server(running, request):
     """A running server that the tests of a file share. It runs the file's APPLICATION, if any."""
     application = getattr(request.module, "APPLICATION", None)
-    with Server([*command, *filter(None, [application]), "--port", "0"]) as server:
-        yield server
-        assert server.is_running(), f"The server ended during the tests:\n{server.report()}"
+    return running(*filter(None, [application]))
 
 
 @pytest.fixture

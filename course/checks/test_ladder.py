@@ -10,7 +10,7 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from course.facts import changed_lines, file_of_tests
+from course.facts import changed_lines, changed_names, definitions, file_of_tests
 from tests.harness import ROOT, STEPS
 
 # What a step inherits, and from which step on.
@@ -36,22 +36,6 @@ NEIGHBOURS = list(itertools.pairwise(STEPS))
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="steps 4 to 6 need os.fork")
 
 
-def definitions(step):
-    """Return what server.py of a step defines: a dict from each top-level name to its code."""
-    tree = ast.parse((ROOT / step / "server.py").read_text("utf-8"))
-    code = {}
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef):
-            code[node.name] = ast.dump(node)
-        elif isinstance(node, ast.Assign):
-            code[node.targets[0].id] = ast.dump(node)
-        elif isinstance(node, ast.If):
-            code["if"] = ast.dump(node)
-        else:
-            assert isinstance(node, ast.Import | ast.ImportFrom | ast.Expr), ast.dump(node)
-    return code
-
-
 @pytest.mark.parametrize("file", COPIES)
 def test_what_a_step_inherits_is_the_same_to_the_byte(file):
     first, *later = STEPS[COPIES[file] - 1 :]
@@ -63,13 +47,11 @@ def test_what_a_step_inherits_is_the_same_to_the_byte(file):
 
 @pytest.mark.parametrize("before, step", NEIGHBOURS)
 def test_a_step_changes_only_what_its_idea_needs(before, step):
-    old, new = definitions(before), definitions(step)
-    different = {name for name in old | new if old.get(name) != new.get(name)}
-    assert different == IDEAS[step]
+    assert changed_names(ROOT / before / "server.py", ROOT / step / "server.py") == IDEAS[step]
 
 
 @pytest.mark.parametrize(
-    "path", sorted(ROOT.glob("step*/**/*.py")), ids=lambda path: f"{path.parent.name}-{path.stem}"
+    "path", sorted(ROOT.glob("step*/**/*.py")), ids=lambda path: str(path.relative_to(ROOT))
 )
 def test_a_step_needs_the_standard_library_and_its_own_files_alone(path):
     allowed = sys.stdlib_module_names | {file.stem for file in path.parent.glob("*.py")}
@@ -84,7 +66,8 @@ def test_a_step_needs_the_standard_library_and_its_own_files_alone(path):
 
 @pytest.mark.parametrize("step", STEPS)
 def test_each_server_has_the_same_parts_in_the_same_order(step):
-    functions = [name for name in definitions(step) if name.islower() and name != "if"]
+    names = definitions(ROOT / step / "server.py")
+    functions = [name for name in names if name.islower() and name != "if"]
     parts = [name for name in functions if name not in ("answer", "work", "reap")]
     assert parts == ["listen", "serve", "handle", "log", "main"]
 
