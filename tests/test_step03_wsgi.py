@@ -18,9 +18,10 @@ from tests.harness import (
     ask,
     connect,
     get,
-    parse_reply,
+    open_reply,
     post,
-    receive_all,
+    read_body,
+    read_reply,
     wait_until,
 )
 
@@ -139,7 +140,7 @@ def test_environ_is_a_dict_with_all_that_PEP_3333_asks_for(running):
     with connect(server) as client:
         port = client.getsockname()[1]
         client.sendall(b"GET /shown/page?name=value HTTP/1.1\r\nHost: localhost:8000\r\n\r\n")
-        environ = json.loads(parse_reply(receive_all(client)).body)
+        environ = json.loads(read_reply(client).body)
     expected = {
         "REQUEST_METHOD": "GET",
         "SCRIPT_NAME": "",
@@ -334,7 +335,7 @@ def test_wsgi_input_is_read_like_a_file_and_never_past_the_body(running, way, ex
     request = f"POST /reads{query(way=way)} HTTP/1.1\r\nHost: test\r\nContent-Length: 12\r\n\r\n"
     with connect(running()) as client:  # our half of the stream stays open
         client.sendall(request.encode() + b"one\ntwo\n\nend" + b"NOT THE BODY\n")
-        pieces = json.loads(parse_reply(receive_all(client)).body)
+        pieces = json.loads(read_reply(client).body)
     assert pieces == expected, (
         f"Reading wsgi.input by {way} gave {pieces}, not {expected}. "
         "The body is the 12 bytes that Content-Length says; after them comes the end."
@@ -372,20 +373,24 @@ def test_each_piece_leaves_before_the_application_makes_the_next(running, tmp_pa
     gate = tmp_path / "gate"
     with connect(running(), SOON) as client:
         client.sendall(f"GET /{page}{query(file=gate)} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
-        data = b""
+        body = b""
         try:
-            while not data.endswith(b"first"):
-                data += (piece := client.recv(65536))
-                assert piece, f"The stream ended after {data!r}. The first piece is missing."
+            response = open_reply(client)
+            while len(body) < len(b"first"):
+                body += (piece := response.read1())
+                assert piece, f"The body ended after {body!r}. The first piece is missing."
         except TimeoutError:
             raise AssertionError(
                 f"The first piece did not come while the application was busy with the second "
-                f"({data!r} came). Send each piece when it is yielded; collect nothing."
+                f"({body!r} came). Send each piece when it is yielded; collect nothing."
             ) from None
         finally:
             gate.touch()
-        data += receive_all(client)
-    assert data.endswith(b"first, second"), f"The second piece is missing: {data!r}"
+        rest, is_whole = read_body(response)
+        response.close()
+    assert (body + rest, is_whole) == (b"first, second", True), (
+        f"The second piece is missing: {body + rest!r}"
+    )
 
 
 @pytest.mark.lesson("start_response")
@@ -754,7 +759,7 @@ def test_the_home_page_names_the_process_and_the_connection(pages):
     with connect(server) as client:
         port = client.getsockname()[1]
         client.sendall(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")
-        reply = parse_reply(receive_all(client))
+        reply = read_reply(client)
     assert reply.status == 200, f"/ gave {reply.status}."
     assert reply.header("Content-Type").startswith("text/html"), "/ is no HTML page."
     text = " ".join(html.unescape(re.sub("<[^>]*>", "", reply.body.decode())).split())
@@ -840,11 +845,12 @@ def test_the_stream_page_sends_its_first_piece_at_once(start, application):
     server = start(application)
     with connect(server, SOON) as client:
         client.sendall(b"GET /stream HTTP/1.1\r\nHost: test\r\n\r\n")
-        data = b""
-        while b"piece 1\n" not in data:
-            data += (piece := client.recv(65536))
-            assert piece, f"The stream ended after {data!r}, without piece 1."
-    assert b"piece 5" not in data, "All pieces came together: each is to leave when it is yielded."
+        with open_reply(client) as response:
+            body = b""
+            while b"piece 1\n" not in body:
+                body += (piece := response.read1())
+                assert piece, f"The body ended after {body!r}, without piece 1."
+    assert b"piece 5" not in body, "All pieces came together: each is to leave when it is yielded."
 
 
 @pytest.mark.lesson("run-it")
@@ -1010,7 +1016,7 @@ def test_a_second_client_waits_while_the_first_is_served(server):
             )
         first.sendall(b"Host: test\r\n\r\n")
         second.settimeout(PATIENCE)
-        replies = [parse_reply(receive_all(client)).status for client in (first, second)]
+        replies = [read_reply(client).status for client in (first, second)]
     assert replies == [200, 200], f"The two clients got {replies}."
     server.wait_for_line(r"GET /\?second")
     asked = [line for line in server.output() if "GET /?" in line]

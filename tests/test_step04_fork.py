@@ -13,7 +13,7 @@ import time
 import psutil
 import pytest
 
-from tests.harness import Server, connect, get, is_at_work, wait_until
+from tests.harness import Server, connect, get, is_at_work, open_reply, read_body, wait_until
 
 STEP = "step04_fork"
 APPLICATION = "fork_apps:application"
@@ -38,12 +38,11 @@ def who_answers(server):
 
 @contextlib.contextmanager
 def request_at(gate, server):
-    """Begin a request that waits at the gate. Give its PID, and a file with the rest to come."""
-    with connect(server) as connection, connection.makefile("rb") as stream:
+    """Begin a request that waits at the gate. Give its PID, and its open reply: see open_reply."""
+    with connect(server) as connection:
         connection.sendall(f"GET {gate.target} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
-        while stream.readline().strip():  # the status line and the headers
-            pass
-        yield int(stream.readline()), stream
+        with open_reply(connection) as response:
+            yield int(response.readline()), response
 
 
 def zombies(server):
@@ -167,7 +166,7 @@ def test_a_child_closes_its_copy_of_the_listener(server, gate):
 @pytest.mark.until_step05
 def test_a_child_works_on_when_the_server_is_killed_and_the_port_is_free(start, gate):
     server = start("fork_apps:application")
-    with request_at(gate, server) as (pid, stream):
+    with request_at(gate, server) as (pid, response):
         server.process.kill()
         server.process.wait()
         try:
@@ -178,11 +177,8 @@ def test_a_child_works_on_when_the_server_is_killed_and_the_port_is_free(start, 
                 f"has a copy of the listener. Where does the child close it?\n{problem}"
             ) from None
         gate.open()
-        try:
-            rest = stream.read()
-        except OSError:
-            rest = b""
-    assert rest == b"the rest", (
+        rest, is_whole = read_body(response)
+    assert (rest, is_whole) == (b"the rest", True), (
         f"No child worked on when the server was killed: {rest!r} came after that. "
         "A child is a process of its own, with its own copy of the connection."
     )

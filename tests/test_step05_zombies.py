@@ -12,7 +12,18 @@ import threading
 import psutil
 import pytest
 
-from tests.harness import PATIENCE, ROOT, connect, get, is_at_work, receive_all, wait_until
+from tests.harness import (
+    PATIENCE,
+    ROOT,
+    connect,
+    get,
+    is_at_work,
+    open_reply,
+    parse_reply,
+    read_body,
+    receive_all,
+    wait_until,
+)
 
 STEP = "step05_zombies"
 APPLICATION = "fork_apps:application"
@@ -22,28 +33,24 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this step needs
 
 
 class RequestAtGate:
-    """A request that has begun and waits at a gate: the PID of its process, and its stream."""
+    """A request that has begun and waits at a gate: the PID of its process, and its reply."""
 
     def __init__(self, gate, server):
         self.connection = connect(server)
         self.connection.sendall(f"GET {gate.target} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
-        self.stream = self.connection.makefile("rb")
-        while self.stream.readline().strip():  # the status line and the headers
-            pass
-        self.pid = int(self.stream.readline())
+        self.response = open_reply(self.connection)
+        self.pid = int(self.response.readline())
 
     def rest(self):
-        """Return what else comes until the end of the stream, or until the connection is lost."""
-        try:
-            return self.stream.read()
-        except OSError as error:
-            return str(error).encode()
+        """Return what else comes of the body, and note whether it is whole: in is_whole."""
+        rest, self.is_whole = read_body(self.response)
+        return rest
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        self.stream.close()
+        self.response.close()
         self.connection.close()
 
 
@@ -366,7 +373,7 @@ def test_sigterm_under_load_cuts_no_answer_short(start):
     server.send_signal(signal.SIGTERM)
     for thread in clients:
         thread.join(PATIENCE)
-    cut = [answer for answer in answers if answer and not re.search(rb"\r\n\r\n\d+ \d+$", answer)]
+    cut = [answer for answer in answers if answer and not parse_reply(answer).is_whole]
     assert not cut, f"The server was told to stop, and cut {len(cut)} answers short: {cut[:3]}"
     check_end(server)
 
