@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from tests.harness import (
+    APPLICATIONS,
     PATIENCE,
     ROOT,
     connect,
@@ -294,6 +295,56 @@ def check_end(server):
         "A server that is told to stop ends with status 0, and no traceback. "
         f"The status is {status}. It printed:\n{server.report()}"
     )
+
+
+@pytest.mark.lesson("orphans")
+def test_a_child_whose_server_was_killed_gets_a_new_parent(start, gate):
+    server = start("fork_apps:application")
+    ancestors = {1, *(process.pid for process in psutil.Process(server.pid).parents())}
+    with RequestAtGate(gate, server) as request:
+        server.process.kill()
+        server.process.wait()
+        parent = psutil.Process(request.pid).ppid()
+        gate.open()
+        assert request.rest() == b"the rest", "The child of a killed server works on to its end."
+    assert parent in ancestors, (
+        f"The server, process {server.pid}, was killed, and its child has the parent {parent}. An "
+        "orphan goes to process 1, or to the nearest ancestor that is a subreaper: one of "
+        f"{sorted(ancestors)}."
+    )
+
+
+# A module that starts a program, which ends when the named pipe in READ_FROM is closed.
+STARTS_A_PROGRAM = """
+import os
+from subprocess import DEVNULL, Popen
+from fork_apps import application
+program = Popen(["cat", os.environ["READ_FROM"]], stdout=DEVNULL, stderr=DEVNULL)
+"""
+
+
+def start_with_a_program(start, folder, gate, *arguments):
+    """Start a server whose application starts a program when it is imported."""
+    (folder / "starts_a_program.py").write_text(STARTS_A_PROGRAM)
+    environment = {"PYTHONPATH": str(APPLICATIONS), "READ_FROM": str(gate.path)}
+    return start("starts_a_program:application", *arguments, cwd=folder, environment=environment)
+
+
+@pytest.mark.lesson("the-orderly-stop")
+@pytest.mark.new("did not wait for a program")
+@pytest.mark.until_step05
+def test_the_stop_waits_for_every_child_whoever_started_it(start, tmp_path, gate):
+    server = start_with_a_program(start, tmp_path, gate)
+    [program] = psutil.Process(server.pid).children()
+    server.send_signal(signal.SIGTERM)
+    wait_until(lambda: is_refused(server), "SIGTERM came, and the server takes connections.")
+    gate.open()
+    server.wait()
+    assert any(f"child {program.pid} ended with 0" in line for line in server.output()), (
+        f"The server did not wait for a program, process {program.pid}, that the application had "
+        f"started: it is a child, too. It printed:\n{server.report()}"
+    )
+    check_end(server)
 
 
 @pytest.mark.lesson("the-orderly-stop")
