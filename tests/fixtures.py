@@ -6,11 +6,16 @@ It is a plugin of pytest: pyproject.toml names it, so the checks of the course h
 import os
 import shlex
 import shutil
+import socket
 import sys
 
 import pytest
 
 from tests.harness import APPLICATIONS, ROOT, Server
+
+LINUX = pytest.mark.skipif(
+    not hasattr(socket, "TCP_INFO"), reason="only Linux tells what a client has confirmed"
+)
 
 
 def pytest_addoption(parser):
