@@ -106,7 +106,7 @@ def command(request):
 
 
 @pytest.fixture(scope="module")
-def shared():
+def shared_servers():
     """The servers that the tests of a file share: a dict from the arguments to the Server."""
     servers = {}
     yield servers
@@ -115,8 +115,8 @@ def shared():
 
 
 @pytest.fixture
-def running(command, shared, request):
-    """A function that returns a running server: running("apps:site") is one for all tests.
+def shared(command, shared_servers, request):
+    """A function that returns a running server: shared("apps:site") is one for all tests.
 
     After a test that failed the next one has a new server, for this one may have ended, or hang.
     """
@@ -124,9 +124,9 @@ def running(command, shared, request):
     used = {}
 
     def run(*arguments):
-        if arguments not in shared:
-            shared[arguments] = Server([*command, *arguments, "--port", "0"])
-        used[arguments] = shared[arguments]
+        if arguments not in shared_servers:
+            shared_servers[arguments] = Server([*command, *arguments, "--port", "0"])
+        used[arguments] = shared_servers[arguments]
         return used[arguments]
 
     yield run
@@ -134,15 +134,15 @@ def running(command, shared, request):
     if ended or request.session.testsfailed > failed:
         for arguments, server in used.items():
             server.kill()
-            del shared[arguments]
+            del shared_servers[arguments]
     assert not ended, f"The server ended during this test:\n{ended[0].report()}"
 
 
 @pytest.fixture
-def server(running, request):
+def server(shared, request):
     """A running server that the tests of a file share. It runs the file's APPLICATION, if any."""
     application = getattr(request.module, "APPLICATION", None)
-    return running(*filter(None, [application]))
+    return shared(*filter(None, [application]))
 
 
 @pytest.fixture

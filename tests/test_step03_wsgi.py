@@ -15,7 +15,6 @@ import pytest
 from tests.fixtures import LINUX
 from tests.harness import (
     PATIENCE,
-    Server,
     ask,
     connect,
     connect_with_small_buffer,
@@ -39,21 +38,10 @@ SOON = 3  # seconds until a test gives up on what an application is made to hold
 new = pytest.mark.new("unrecognized arguments")
 
 
-@pytest.fixture(scope="module")
-def running(command):
+@pytest.fixture
+def running(shared):
     """A function that returns a server with that application: one for all tests of this file."""
-    servers = {}
-
-    def run(application="apps:site"):
-        server = servers.get(application)
-        if server is None or not server.is_running():
-            server = servers[application] = stack.enter_context(
-                Server([*command, application, "--port", "0"])
-            )
-        return server
-
-    with contextlib.ExitStack() as stack:
-        yield run
+    return lambda application="apps:site": shared(application)
 
 
 def query(**values):
