@@ -138,7 +138,6 @@ def read_body(reader, version, headers):
     except BaseException:
         body.close()
         raise
-    length = body.tell()
     body.seek(0)
     return body, length
 
@@ -188,11 +187,11 @@ def send(connection, data, seconds=RESPONSE_SECONDS):
     return seconds
 
 
-def linger(connection, wait, unread=False):
-    """Read what has come, and with wait what still comes, until the client has all that we sent.
+def linger(connection, wait):
+    """Read what has come, and with wait what still comes, until the client ends its half, too.
 
     Bytes that nobody reads reset a closed connection, and what is on its way is lost. So end our
-    half of it first: RFC 9112, section 9.6. With unread, wait until the client ends its half, too.
+    half of it first: RFC 9112, section 9.6.
     """
     deadline = time.monotonic() + LINGER_SECONDS
     with contextlib.suppress(OSError, ValueError):  # the client has gone; select takes few sockets
@@ -212,4 +211,4 @@ def refuse(connection, error, wait=True):
     headers = [("Content-Type", "text/plain; charset=utf-8")]
     with contextlib.suppress(OSError):  # the client has gone
         send(connection, format_response("GET", error.status, headers, page))
-    linger(connection, wait, unread=True)
+    linger(connection, wait)
