@@ -4,27 +4,18 @@ import codecs
 import contextlib
 import importlib
 import os
+import socket
+import struct
 import sys
-import time
 import traceback
 import urllib.parse
 
-from http_message import DIGITS, format_head, send, values
+from http_message import AT_ONCE, DIGITS, RESPONSE_SECONDS, format_head, linger, send, values
 
-MAX_SECONDS_SENDING = 300  # for all pieces of one response together
-
-# Headers about one connection are the server's business, not the application's:
-# RFC 9110, section 7.6.1, and PEP 3333, "Other HTTP Features".
-HOP_BY_HOP = {
-    "connection",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-}
+# Headers about one connection are the server's business: RFC 9110, section 7.6.1, and PEP 3333.
+HOP_BY_HOP = "connection keep-alive proxy-authenticate proxy-authorization te trailer".split()
+HOP_BY_HOP += ["transfer-encoding", "upgrade"]
+RESET = struct.pack("ii", 1, 0)  # with SO_LINGER, socket(7): a close resets the connection
 
 
 class Disconnected(ConnectionError):
@@ -34,30 +25,34 @@ class Disconnected(ConnectionError):
 def load_application(name):
     """Return the callable that a name such as "flask_app:app" stands for.
 
-    The module is looked for in the current folder, then beside this file. None stands for
-    the application in app.py beside this file. Raises ValueError or AttributeError if
-    there is no such callable, and whatever the module raises while it is imported.
+    The module is looked for in the current folder, then beside this file; None is app.py beside
+    this file. Raises ValueError with the reason, in one line.
     """
-    codecs.lookup("idna")  # frameworks need it for a request; a child would load it each time
-    if name is None:
-        name = "app:application"
-    else:
+    if name is not None:
         sys.path.insert(0, os.getcwd())
-    module_name, _, attribute = name.partition(":")
+    module_name, _, attribute = ("app:application" if name is None else name).partition(":")
     if not attribute:
         raise ValueError("write module:callable, as in flask_app:app")
-    application = getattr(importlib.import_module(module_name), attribute, None)
+    for module in (module_name, "http_message", "wsgi"):  # the application's, if it has its own
+        sys.modules.pop(module, None)
+    try:
+        application = getattr(importlib.import_module(module_name), attribute, None)
+    except (Exception, SystemExit) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())  # in one line
+        files = [f for f in traceback.extract_tb(error.__traceback__) if f.name == "<module>"]
+        where = f" ({files[-1].filename}, line {files[-1].lineno})" if files else ""
+        raise ValueError(reason + where) from error
     if not callable(application):
-        raise AttributeError(f"{module_name} has no callable {attribute}")
+        raise ValueError(f"{module_name} has no callable {attribute}")
+    codecs.lookup("idna")  # frameworks need it for each request: load it before any fork
     return application
 
 
 def make_environ(request, server, client, multiprocess):
     """Return the environ of a request: a dict with the variables of CGI and of WSGI.
 
-    request: an http_message.Request; server, client: each a pair of IP address and port.
-    HTTP carries bytes, so each character of these strings is one byte (latin-1). See
-    PEP 3333, "environ Variables" and "Unicode Issues", and RFC 3875, section 4.1.
+    server, client: each a pair of IP address and port. Each character of these strings is one
+    byte (latin-1): PEP 3333, "environ Variables", "Unicode Issues"; RFC 3875, section 4.1.
     """
     environ = {
         "REQUEST_METHOD": request.method,
@@ -94,22 +89,18 @@ def make_environ(request, server, client, multiprocess):
 class Response:
     """One response: what start_response, write and run_application know about it."""
 
-    def __init__(self, connection, method):
-        self.connection = connection
-        self.method = method
-        self.status = None
-        self.head = None  # bytes
-        self.headers_sent = False
-        self.length_missing = False
+    def __init__(self, connection, method, version):
+        self.connection, self.method, self.version = connection, method, version
+        self.status = self.head = None  # the head: bytes, without the empty line
+        self.needs_framing = False  # the head does not say where the body ends
+        self.headers_sent = self.is_chunked = False
         self.remaining = None  # bytes of the body that may still be sent; None: no limit
-        self.seconds_sending = 0
+        self.bytes_sent, self.seconds_left = 0, RESPONSE_SECONDS
 
     def start_response(self, status, response_headers, exc_info=None):
-        """Take the status and the headers, and return write. They are not sent yet.
+        """Take the status and the headers, and return write: PEP 3333, "start_response()".
 
-        status: such as "404 Not Found"; response_headers: a list of (name, value) pairs;
-        exc_info: sys.exc_info() of an error whose page is to replace an earlier answer.
-        See PEP 3333, "The start_response() Callable".
+        exc_info: sys.exc_info() of an error, whose page replaces an answer that has not left.
         """
         if exc_info and self.headers_sent:
             try:
@@ -125,17 +116,15 @@ class Response:
                 raise TypeError(f"a header is two strings, not {name!r} and {value!r}")
             if name.lower() in HOP_BY_HOP:
                 raise ValueError(f"{name} is a header for the server to set")
-        lengths = values(response_headers, "Content-Length")
+        lengths = values(response_headers, "content-length")
         if len(lengths) > 1 or not all(DIGITS.fullmatch(length) for length in lengths):
             raise ValueError("Content-Length is not one number, in digits")
         self.head = format_head(status, response_headers)
         self.status = status
-        has_no_body = status[:3] in ("204", "304")
-        self.length_missing = not lengths and not has_no_body
-        if has_no_body or self.method == "HEAD":
+        self.remaining = int(lengths[0]) if lengths else None
+        self.needs_framing = not lengths and status[:3] not in ("204", "304")
+        if self.method == "HEAD" or status[:3] in ("204", "304"):
             self.remaining = 0
-        else:
-            self.remaining = int(lengths[0]) if lengths else None
         return self.write
 
     def write(self, body_data):
@@ -144,55 +133,71 @@ class Response:
             self.send(body_data)
 
     def send(self, piece, is_whole_body=False):
-        """Send a piece of the body, and ahead of the first piece the headers.
-
-        Raises Disconnected if the client does not take it.
-        """
+        """Send a piece of the body, and the headers ahead of the first. Raises Disconnected."""
+        if not isinstance(piece, bytes):
+            raise TypeError(f"the body is made of bytes, not of {type(piece).__name__}")
         if self.status is None:
             raise RuntimeError("start_response was not called before the body began")
-        data = piece[: self.remaining]
-        if self.remaining is not None:
-            self.remaining -= len(data)
+        data = b""
         if not self.headers_sent:
-            head = self.head
-            if is_whole_body and self.length_missing and (piece or self.method != "HEAD"):
-                head = head[:-2] + f"Content-Length: {len(piece)}\r\n\r\n".encode()
-                self.remaining = 0
-            data = head + data
             self.headers_sent = True
-        began = time.monotonic()
+            data = self.head + self.choose_framing(piece, is_whole_body) + b"\r\n"
+        piece = piece[: self.remaining]
+        if self.remaining is not None:
+            self.remaining -= len(piece)
+        data += b"%x\r\n%b\r\n" % (len(piece), piece) if self.is_chunked else piece
         try:
-            send(self.connection, data)
+            self.seconds_left = send(self.connection, data, self.seconds_left)
         except OSError as error:
             raise Disconnected(error) from error
-        self.seconds_sending += time.monotonic() - began
-        if self.seconds_sending > MAX_SECONDS_SENDING:
-            raise Disconnected("reads too slowly")
+        self.bytes_sent += len(data)
+
+    def choose_framing(self, piece, is_whole_body):
+        """Return a header line that says where the body ends, or none: RFC 9112, section 6.3."""
+        if not self.needs_framing or (self.method == "HEAD" and not piece):
+            return b""
+        if is_whole_body:
+            self.remaining = 0 if self.method == "HEAD" else len(piece)
+            return b"Content-Length: %d\r\n" % len(piece)
+        if self.version != "HTTP/1.0":
+            self.is_chunked = self.method != "HEAD"
+            return b"Transfer-Encoding: chunked\r\n"
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)  # until it is whole
+        return b""
+
+
+def send_body(response, result):
+    """Send what an application returned, piece by piece, and let the client see its end."""
+    is_single_piece = isinstance(result, (list, tuple)) and len(result) == 1
+    for piece in result:
+        if piece:
+            response.send(piece, is_single_piece)
+        if response.headers_sent and response.remaining == 0:
+            break
+    if not response.headers_sent:
+        response.send(b"", is_whole_body=True)
+    elif response.remaining:
+        raise RuntimeError("the body is shorter than its Content-Length")
+    elif response.is_chunked:
+        response.send(b"")  # a chunk of size 0 is the last one
+    elif response.version == "HTTP/1.0":  # a close is a close again
+        response.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, bytes(8))
 
 
 def run_application(application, environ, connection):
     """Call the application once, send its response, and return the status for the log.
 
-    Whatever the application raises ends in a traceback on stderr, and in a 500 response
-    if no headers have left. Raises Disconnected if the client has gone. See PEP 3333.
+    If it raises, there is a traceback, and a 500 if no headers have left. Raises Disconnected.
     """
-    response = Response(connection, environ["REQUEST_METHOD"])
+    response = Response(connection, environ["REQUEST_METHOD"], environ["SERVER_PROTOCOL"])
     try:
         result = application(environ, response.start_response)
         try:
-            is_single_piece = hasattr(result, "__len__") and len(result) == 1
-            for piece in result:
-                if piece:
-                    response.send(piece, is_single_piece)
-                if response.headers_sent and response.remaining == 0:
-                    break
-            if not response.headers_sent:
-                response.send(b"", is_whole_body=True)
-            if response.remaining:
-                raise RuntimeError("the body is shorter than its Content-Length")
+            send_body(response, result)
         finally:
             if hasattr(result, "close"):
                 result.close()
+        linger(connection, wait=response.bytes_sent > AT_ONCE)
     except (Disconnected, KeyboardInterrupt):
         raise
     except BaseException:  # sys.exit raises one, too
@@ -201,5 +206,5 @@ def run_application(application, environ, connection):
         if not response.headers_sent:
             headers = [("Content-Type", "text/plain")]
             response.start_response("500 Internal Server Error", headers, sys.exc_info())
-            response.send(b"The application failed. The server's terminal shows where.\n", True)
+            send_body(response, [b"The application failed. The server's terminal shows where.\n"])
     return response.status

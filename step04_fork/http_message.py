@@ -1,58 +1,43 @@
-"""HTTP/1.1 messages: from bytes to a request, and from a response to bytes.
+"""HTTP/1.1 messages, as RFC 9112 lays them out: bytes to a request, a response to bytes."""
 
-RFC 9112 says how a message looks on the wire, RFC 9110 what it means.
-"""
-
+import contextlib
 import functools
 import io
 import re
+import select
 import socket
 import time
 from typing import BinaryIO, NamedTuple
 
-MAX_HEAD = 64 * 1024  # bytes of request line, headers and empty line
-MAX_TARGET = 8 * 1024  # bytes
+MAX_LINE = 8 * 1024  # bytes of the request line, or of the line ahead of a chunk
 MAX_HEADERS = 100
-MAX_CHUNK_LINE = 4 * 1024  # bytes
+MAX_HEADER_BYTES = 64 * 1024  # of all header lines together
 MAX_BODY = 256 * 1024 * 1024  # bytes
 MAX_BODY_IN_MEMORY = 1024 * 1024  # bytes; a longer body goes to a temporary file
 BUFFER_SIZE = 64 * 1024  # bytes
+AT_ONCE = 14 * 1024  # bytes that leave before the client has confirmed any: RFC 6928
 REQUEST_SECONDS = 10  # for a whole request to arrive
-SEND_SECONDS = 10  # for the client to take one piece of the response
-LINGER_SECONDS = 2  # for the client to read why its request was refused
-
-DAYS = "Mon Tue Wed Thu Fri Sat Sun".split()
-MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
-
-REASONS = {
-    400: "Bad Request",
-    408: "Request Timeout",
-    413: "Content Too Large",
-    414: "URI Too Long",
-    431: "Request Header Fields Too Large",
-    501: "Not Implemented",
-    503: "Service Unavailable",
-    505: "HTTP Version Not Supported",
-}
-
-CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")  # control characters, all but the tab
-TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
-TARGET = re.compile(rb"[!-~]+")  # visible ASCII characters
-VERSION = re.compile(rb"HTTP/([0-9])\.[0-9]")
-ABSOLUTE_FORM = re.compile(r"https?://([^/?]+)([^?]*)\??(.*)", re.IGNORECASE)
+SEND_SECONDS = 10  # for the client to take some more of the response
+RESPONSE_SECONDS = 300  # for the client to take all of it
+LINGER_SECONDS = 2  # for the client to read to the end
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # named as in the grammar of RFC 9110
+TEXT = re.compile(r"[\t -~\x80-\xff]*")  # no control character but the tab
+VERSION = re.compile(r"HTTP/[0-9]\.[0-9]")
+ABSOLUTE_FORM = re.compile(r"https?://([^/?]+)(.*)", re.IGNORECASE)
 HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._~!$&'()*+,;=%-]*)(:[0-9]*)?")
-DIGITS = re.compile(r"[0-9]+")
-CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(;.*)?")
-STATUS = re.compile(r"[2-5][0-9][0-9] [\t -~\x80-\xff]*")
-HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+: [\t -~\x80-\xff]*")
+DIGITS = re.compile(r"[0-9]{1,1000}")
+CHUNK_SIZE = re.compile(r"([0-9A-Fa-f]+)[ \t]*(;.*)?")
+STATUS = re.compile(rf"[2-5][0-9][0-9] {TEXT.pattern}")
+HEADER = re.compile(rf"{TOKEN.pattern}: {TEXT.pattern}")
 
 
 class HTTPError(Exception):
-    """A request that the server refuses: a status code, and a sentence that says why."""
+    """A request that the server refuses: a sentence that says why, and a status."""
 
-    def __init__(self, code, explanation):
-        self.status = f"{code} {REASONS[code]}"
-        super().__init__(f"{self.status}: {explanation}")
+    def __init__(self, explanation, status="400 Bad Request"):
+        super().__init__(f"{status}: {explanation}")
+        self.status = status
+        self.method = "GET"  # of the request, unless read_request knows better
 
 
 class Request(NamedTuple):
@@ -77,272 +62,239 @@ class Reader:
         self.deadline = time.monotonic() + REQUEST_SECONDS
 
     def receive(self):
-        """Wait for more bytes and add them to the buffer.
-
-        Raises HTTPError 408 at the deadline, EOFError at the end of the stream, and
-        OSError if the connection is lost.
-        """
+        """Wait for more bytes. Raises HTTPError at the deadline, or if the stream ends."""
         try:
-            seconds = self.deadline - time.monotonic()
-            if seconds <= 0:
-                raise TimeoutError
-            self.connection.settimeout(seconds)
+            self.connection.settimeout(self.deadline - time.monotonic())
             data = self.connection.recv(BUFFER_SIZE)
-        except TimeoutError:
-            explanation = f"The request was not complete within {REQUEST_SECONDS} seconds."
-            raise HTTPError(408, explanation) from None
+        except (TimeoutError, ValueError):  # settimeout takes no negative number
+            why = f"The request was not complete within {REQUEST_SECONDS} seconds."
+            raise HTTPError(why, "408 Request Timeout") from None
         if not data:
-            raise EOFError
+            raise HTTPError("The stream ended before the request did.")
         self.buffer += data
 
-    def read_line(self, limit, code):
-        """Take one line from the stream and return its bytes, without the CR LF that ends it.
-
-        Raises HTTPError with the given code if the line is longer than limit bytes, and
-        with code 400 if it has a control character. See RFC 9112, section 2.2.
-        """
-        searched = 0
-        while (end := self.buffer.find(b"\n", searched)) < 0 and len(self.buffer) < limit:
-            searched = len(self.buffer)
+    def read_line(self, limit=MAX_LINE, status="414 URI Too Long"):
+        """Take a line, without its CR LF. Raises HTTPError if it has more than limit bytes."""
+        while (end := self.buffer.find(b"\n")) < 0 and len(self.buffer) < limit:
             self.receive()
         if not 0 <= end < limit:
-            raise HTTPError(code, f"A line goes on after the {limit} bytes that it may have.")
-        line = bytes(self.buffer[: end + 1])
+            raise HTTPError(f"A line goes on after the {limit} bytes that it may have.", status)
+        line = self.buffer[: end + 1].decode("latin-1")
         del self.buffer[: end + 1]
-        if not line.endswith(b"\r\n"):
-            raise HTTPError(400, "A line ends with LF alone. In HTTP, CR LF ends a line.")
-        if CONTROL.search(line, 0, end - 1):
-            raise HTTPError(400, "There is a control character in a line.")
+        if not line.endswith("\r\n"):
+            raise HTTPError("A line ends with LF alone. In HTTP, CR LF ends a line.")
+        if not TEXT.fullmatch(line, 0, end - 1):
+            raise HTTPError("There is a control character in a line.")
         return line[:-2]
 
     def copy_to(self, file, size):
-        """Move the next bytes of the stream into a file: size says how many."""
+        """Move the next bytes, size says how many, into a file."""
         while size > 0:
             if not self.buffer:
                 self.receive()
             piece = self.buffer[:size]
             del self.buffer[:size]
-            file.write(piece)
             size -= len(piece)
+            try:
+                file.write(piece)
+                file.flush()
+            except OSError as error:  # such as a full disk
+                raise HTTPError(f"{error.strerror}.", "503 Service Unavailable") from None
 
 
 def read_request(connection):
-    """Read one request from a connected socket and return it, a Request.
+    """Read one request from a connected socket, and return it, a Request: close its body.
 
-    Raises HTTPError if the request is malformed, too large or too slow, and OSError
-    if the connection is lost, or closed before a request began. See RFC 9112.
+    Raises HTTPError if it is malformed, too large or too slow, and OSError if the client is lost.
     """
-    reader = Reader(connection)
+    reader, method = Reader(connection), "GET"
     try:
-        reader.receive()
-    except EOFError:
-        raise ConnectionError("left without a request") from None
-    try:
-        method, target, version, room = read_request_line(reader)
-        headers = read_headers(reader, room)
+        method, target, version = read_request_line(reader)
+        headers = read_headers(reader)
         headers, path, query = split_target(method, target, version, headers)
         body, body_length = read_body(reader, version, headers)
-    except EOFError:
-        raise HTTPError(400, "The stream ended before the request did.") from None
+    except HTTPError as error:
+        error.method = method
+        raise
     return Request(method, target, version, headers, path, query, body, body_length)
 
 
 def read_request_line(reader):
-    """Read "GET /page HTTP/1.1". Return its three parts, and how many bytes the headers may have.
-
-    See RFC 9112, section 3.
-    """
-    line = reader.read_line(MAX_HEAD, 414)
-    if not line:  # one empty line before a request is allowed
-        line = reader.read_line(MAX_HEAD, 414)
-    parts = line.split(b" ")
+    """Read a line such as "GET /page HTTP/1.1". Return its three parts: RFC 9112, section 3."""
+    reader.receive()
+    if reader.buffer.startswith(b"\x16\x03"):
+        raise HTTPError("This looks like TLS. Is it https:// in the address, not http://?")
+    line = reader.read_line() or reader.read_line()  # an empty line may come first
+    parts = line.split(" ")
     if len(parts) != 3:
-        raise HTTPError(400, "The request line is not: method, space, target, space, version.")
+        raise HTTPError("The request line is not: method, space, target, space, version.")
     method, target, version = parts
-    version_number = VERSION.fullmatch(version)
-    if not version_number:
-        raise HTTPError(400, "The request line does not end with a version, such as HTTP/1.1.")
-    if version_number[1] != b"1":
-        raise HTTPError(505, "This server speaks HTTP/1.0 and HTTP/1.1.")
-    if len(target) > MAX_TARGET:
-        raise HTTPError(414, f"The request target is longer than {MAX_TARGET} bytes.")
-    if not TOKEN.fullmatch(method) or not TARGET.fullmatch(target):
-        raise HTTPError(400, "The method or the target has a character that it must not have.")
-    return method.decode(), target.decode(), version.decode(), MAX_HEAD - len(line) - 2
+    if not VERSION.fullmatch(version):
+        raise HTTPError("The request line does not end with a version, such as HTTP/1.1.")
+    if not version.startswith("HTTP/1."):
+        raise HTTPError("This server speaks HTTP/1.0 and 1.1.", "505 HTTP Version Not Supported")
+    if not TOKEN.fullmatch(method) or not (target.isascii() and target.isprintable()):
+        raise HTTPError("The method or the target has a character that it must not have.")
+    return method, target, version
 
 
-def read_headers(reader, room):
-    """Read header lines, at most room bytes, up to the empty line. Return (name, value) pairs.
-
-    See RFC 9112, section 5.
-    """
-    headers = []
-    while line := reader.read_line(room, 431):
+def read_headers(reader):
+    """Read lines up to the empty line. Return (name, value) pairs: RFC 9112, section 5."""
+    headers, room, status = [], MAX_HEADER_BYTES, "431 Request Header Fields Too Large"
+    while line := reader.read_line(room, status):
         room -= len(line) + 2
         if len(headers) == MAX_HEADERS:
-            raise HTTPError(431, f"There are more than {MAX_HEADERS} headers.")
-        name, colon, value = line.partition(b":")
+            raise HTTPError(f"There are more than {MAX_HEADERS} headers.", status)
+        name, colon, value = line.partition(":")
         if not colon or not TOKEN.fullmatch(name):
-            raise HTTPError(400, "A header line does not begin with a name and a colon.")
-        headers.append((name.decode(), value.strip(b" \t").decode("latin-1")))
+            raise HTTPError("A header line does not begin with a name and a colon.")
+        headers.append((name, value.strip(" \t")))
     return headers
 
 
 def split_target(method, target, version, headers):
-    """Return the headers with the Host that counts, and the target's path and query.
-
-    See RFC 9112, section 3.2: a host in the target overrides the Host header.
-    """
-    hosts = values(headers, "Host")
+    """Return the headers with the Host that counts, path and query: RFC 9112, section 3.2."""
+    hosts = values(headers, "host")
     if len(hosts) > 1 or (not hosts and version != "HTTP/1.0"):
-        raise HTTPError(400, "A request has one Host header.")
-    if target.startswith("/"):
-        path, _, query = target.partition("?")
-    elif target == "*" and method == "OPTIONS":
-        path, query = "", ""
-    elif absolute := ABSOLUTE_FORM.fullmatch(target):
-        host, path, query = absolute.groups()
-        path = path or "/"
-        hosts = [host]
-        headers = [("Host", host)] + [header for header in headers if header[0].lower() != "host"]
-    else:
-        raise HTTPError(400, "The request target does not begin with / or http://.")
+        raise HTTPError("A request has one Host header.")
+    if absolute := ABSOLUTE_FORM.fullmatch(target):  # its host overrides the header
+        hosts, target = [absolute[1]], "/" + absolute[2].removeprefix("/")
+        headers = [("Host", hosts[0]), *(pair for pair in headers if pair[0].lower() != "host")]
+    if not target.startswith("/") and (method, target) != ("OPTIONS", "*"):
+        raise HTTPError("The request target does not begin with / or http://.")
     if hosts and not HOST.fullmatch(hosts[0]):
-        raise HTTPError(400, "The host is not a name or an address, with or without a port.")
+        raise HTTPError("The host is not a name or an address, with or without a port.")
+    path, _, query = target.removeprefix("*").partition("?")
     return headers, path, query
 
 
 def read_body(reader, version, headers):
-    """Read the body that the headers announce. Return it as a file, and its length in bytes.
-
-    If they announce none, the file is empty and the length is None. See RFC 9112, section 6.
-    """
-    codings = values(headers, "Transfer-Encoding")
-    lengths = values(headers, "Content-Length")
+    """Read the body. Return a file and its length, None if there is none: RFC 9112, section 6."""
+    body, codings = io.BytesIO(), values(headers, "transfer-encoding")
+    lengths = values(headers, "content-length")
     if not codings and not lengths:
-        return io.BytesIO(), None
+        return body, None
     if codings and (lengths or version == "HTTP/1.0"):
-        raise HTTPError(400, "Transfer-Encoding needs HTTP/1.1, and no Content-Length beside it.")
-    if codings and [coding.lower() for coding in codings] != ["chunked"]:
-        raise HTTPError(501, "The only transfer coding that this server knows is chunked.")
-    length = None if codings else parse_content_length(lengths)
-    expectations = [value.lower() for value in values(headers, "Expect")]
-    if "100-continue" in expectations and version != "HTTP/1.0" and not reader.buffer:
+        raise HTTPError("Transfer-Encoding needs HTTP/1.1, and no Content-Length beside it.")
+    if codings and codings != ["chunked"]:  # the last one has to say where the body ends
+        status = "501 Not Implemented" if codings[-1] == "chunked" else "400 Bad Request"
+        raise HTTPError("The only transfer coding that this server knows is chunked.", status)
+    if lengths and (len({*lengths}) > 1 or not DIGITS.fullmatch(lengths[0])):
+        raise HTTPError("Content-Length is not one number, in digits.")
+    length = int(lengths[0]) if lengths else 0
+    if length > MAX_BODY:
+        raise HTTPError(f"The body is longer than {MAX_BODY} bytes.", "413 Content Too Large")
+    if "100-continue" in values(headers, "expect") and version != "HTTP/1.0":
         send(reader.connection, b"HTTP/1.1 100 Continue\r\n\r\n")
     if codings or length > MAX_BODY_IN_MEMORY:
-        import tempfile  # it brings many modules, and few requests need it
+        import tempfile  # not above: it loads random, which seeds itself anew after each fork
 
         body = tempfile.SpooledTemporaryFile(MAX_BODY_IN_MEMORY)
-    else:
-        body = io.BytesIO()
-    if codings:
-        copy_chunks(reader, body)
-    else:
-        reader.copy_to(body, length)
+    try:
+        if codings:
+            copy_chunks(reader, body)
+        else:
+            reader.copy_to(body, length)
+    except BaseException:
+        with contextlib.suppress(OSError):  # a full disk is still full
+            body.close()
+        raise
     length = body.tell()
     body.seek(0)
     return body, length
 
 
-def parse_content_length(lengths):
-    """Return the number of bytes that one or more Content-Length values agree on.
-
-    See RFC 9110, section 8.6.
-    """
-    numbers = {number.strip(" \t") for value in lengths for number in value.split(",")}
-    number = numbers.pop()
-    if numbers or not DIGITS.fullmatch(number):
-        raise HTTPError(400, "Content-Length is not one number, in digits.")
-    if len(number) > 18 or int(number) > MAX_BODY:
-        raise HTTPError(413, f"The body is longer than {MAX_BODY} bytes.")
-    return int(number)
-
-
 def copy_chunks(reader, file):
-    """Read a body in the chunked coding, and write what it holds into a file.
-
-    See RFC 9112, section 7.1.
-    """
+    """Read a body in the chunked coding into a file. See RFC 9112, section 7.1."""
     while True:
-        chunk_line = CHUNK_SIZE.fullmatch(reader.read_line(MAX_CHUNK_LINE, 400))
+        chunk_line = CHUNK_SIZE.fullmatch(reader.read_line(MAX_LINE, "400 Bad Request"))
         if not chunk_line:
-            raise HTTPError(400, "A chunk does not begin with its size, a hexadecimal number.")
+            raise HTTPError("A chunk does not begin with its size, a hexadecimal number.")
         size = int(chunk_line[1], 16)
         if size == 0:
             break
         if file.tell() + size > MAX_BODY:
-            raise HTTPError(413, f"The body is longer than {MAX_BODY} bytes.")
+            raise HTTPError(f"The body is longer than {MAX_BODY} bytes.", "413 Content Too Large")
         reader.copy_to(file, size)
-        reader.read_line(2, 400)  # the CR LF after a chunk
-    read_headers(reader, MAX_HEAD)  # headers may follow; none of them matters here
+        reader.read_line(2, "400 Bad Request")  # the CR LF after a chunk
+    read_headers(reader)  # headers may follow; none of them matters here
 
 
 def values(headers, name):
-    """Return the values of all headers with that name. Upper and lower case are the same."""
-    name = name.lower()
-    return [value for header_name, value in headers if header_name.lower() == name]
+    """Return all values of a header, which may be a list, in lower case: RFC 9110, section 5.3."""
+    texts = [value for key, value in headers if key.lower() == name]
+    return [value.strip(" \t").lower() for text in texts for value in text.split(",")]
 
 
 def format_response(method, status, headers, body):
-    """Return the bytes of a whole response. The answer to HEAD has the headers of GET and no body.
-
-    method: the request's; status: "200 OK"; headers: (name, value) pairs; body: bytes.
-    See RFC 9110, section 9.3.2.
-    """
-    head = format_head(status, [*headers, ("Content-Length", str(len(body)))])
+    """Return the bytes of a response to a method. HEAD gets no body: RFC 9110, section 9.3.2."""
+    head = format_head(status, [*headers, ("Content-Length", str(len(body)))]) + b"\r\n"
     return head if method == "HEAD" else head + body
 
 
 def format_head(status, headers):
-    """Return the bytes of a response's status line, headers and empty line.
+    """Return the status line and the header lines as bytes, without the empty line.
 
-    Date and Connection: close are added. Raises ValueError for what must not be sent: a
-    line break inside a header, for one, would let its author write headers of his own.
+    Date and Connection: close are added. Raises ValueError for what must not be sent.
     """
     if not STATUS.fullmatch(status):
         raise ValueError(f"not an HTTP status: {status!r}")
-    lines = [f"HTTP/1.1 {status}"]
-    for name, value in headers:
-        line = f"{name}: {value}"
+    lines = [f"{name}: {value}" for name, value in headers]
+    for line in lines:
         if not HEADER.fullmatch(line):
             raise ValueError(f"not an HTTP header: {line!r}")
-        lines.append(line)
-    if not values(headers, "Date"):
+    if not values(headers, "date"):
         lines.append(f"Date: {http_date(int(time.time()))}")
-    lines.append("Connection: close\r\n\r\n")
-    return "\r\n".join(lines).encode("latin-1")
+    return "\r\n".join([f"HTTP/1.1 {status}", *lines, "Connection: close", ""]).encode("latin-1")
 
 
 @functools.lru_cache(maxsize=1)
 def http_date(seconds):
     """Return a time, in whole seconds since 1970, as HTTP writes it: RFC 9110, section 5.6.7."""
-    year, month, day, hour, minute, second, weekday, *_ = time.gmtime(seconds)
-    date = f"{DAYS[weekday]}, {day:02} {MONTHS[month - 1]} {year}"  # English in every locale
-    return f"{date} {hour:02}:{minute:02}:{second:02} GMT"
+    day, month, date, clock, year = time.asctime(time.gmtime(seconds)).split()  # always English
+    return f"{day}, {date:0>2} {month} {year} {clock} GMT"
 
 
-def send(connection, data):
-    """Send all the bytes of data. Raises OSError if the client has gone, or takes too long."""
-    connection.settimeout(SEND_SECONDS)
-    connection.sendall(data)
+def send(connection, data, seconds=RESPONSE_SECONDS):
+    """Send all of data, within so many seconds, and return how many of them are left.
 
-
-def refuse(connection, error):
-    """Answer with an HTTPError, and wait a little until the client has read it.
-
-    If a socket is closed while it holds unread bytes, the kernel resets the connection,
-    and the client may lose our answer. So end our half of the stream, then read what still
-    comes. See RFC 9112, section 9.6.
+    Raises OSError if the client has gone, or takes nothing for SEND_SECONDS, or not all in time.
     """
+    deadline = time.monotonic() + seconds
+    rest = memoryview(data)
+    while rest and seconds > 0:
+        connection.settimeout(min(seconds, SEND_SECONDS))
+        rest = rest[connection.send(rest) :]
+        seconds = deadline - time.monotonic()
+    if rest:
+        raise TimeoutError("reads too slowly")
+    return seconds
+
+
+def linger(connection, wait, unread=False):
+    """Read what has come, and with wait what still comes, until the client has all that we sent.
+
+    Bytes that nobody reads reset a closed connection, and what is on its way is lost. So end our
+    half of it first: RFC 9112, section 9.6. With unread, wait until the client ends its half, too.
+    """
+    deadline = time.monotonic() + LINGER_SECONDS
+    with contextlib.suppress(OSError, ValueError):  # the client has gone; select takes few sockets
+        if wait:
+            connection.shutdown(socket.SHUT_WR)
+        while True:
+            readable, _, _ = select.select([connection], [], [], 0.05 if wait else 0)
+            if readable and not connection.recv(BUFFER_SIZE):
+                return
+            if wait and not unread and hasattr(socket, "TCP_INFO"):  # 4 is FIN_WAIT_1: tcp(7)
+                wait = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) == b"\x04"
+            if not wait or time.monotonic() > deadline:
+                return
+
+
+def refuse(connection, error, wait=True):
+    """Answer with an HTTPError. With wait, let the client read it before we close: see linger."""
     page = f"{error}\n".encode()
     headers = [("Content-Type", "text/plain; charset=utf-8")]
-    deadline = time.monotonic() + LINGER_SECONDS
-    try:
-        send(connection, format_response("GET", error.status, headers, page))
-        connection.shutdown(socket.SHUT_WR)
-        while (seconds := deadline - time.monotonic()) > 0:
-            connection.settimeout(seconds)
-            if not connection.recv(BUFFER_SIZE):
-                break
-    except OSError:  # the client has gone, or sends no more
-        pass
+    with contextlib.suppress(OSError):  # the client has gone
+        send(connection, format_response(error.method, error.status, headers, page))
+    linger(connection, wait, unread=True)

@@ -1,6 +1,7 @@
 """Step 5: the same server. It buries its children, and stops in good order."""
 
 import argparse
+import contextlib
 import os
 import signal
 import socket
@@ -19,73 +20,92 @@ def listen(host, port):
     """Return a socket that listens on an IP address or host name and a TCP port.
 
     Port 0 lets the kernel choose a free port. Raises OSError if the address cannot
-    be had, and OverflowError if the port is above 65535. See listen(2), socket(7).
+    be had, OverflowError if the port is above 65535, and TypeError if the name cannot be
+    one. See listen(2), socket(7).
     """
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)  # 1. create
-    if os.name == "posix":  # on Windows this option would let two servers share a port
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # 2. set options
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    listener.bind((host, port))  # 3. bind
-    listener.listen(BACKLOG)  # 4. listen
+    try:
+        if os.name == "posix":  # on Windows this option would let two servers share a port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # 2. set options
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        listener.bind((host, port))  # 3. bind
+        listener.listen(BACKLOG)  # 4. listen
+    except BaseException:  # the port is taken, for example
+        listener.close()
+        raise
     return listener
 
 
 def serve(listener, application):
     """Serve each client in a child process of its own, for ever. See fork(2)."""
-    if not hasattr(os, "fork"):
-        sys.exit("This server needs os.fork, which Windows lacks. It runs in WSL.")
-    listener.settimeout(1)  # a signal in the instant before accept waits so long
+    listener.settimeout(1)  # then look again: a signal may have come just before accept
     signal.signal(signal.SIGCHLD, reap)
     for stop_signal in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(stop_signal, lambda *_: listener.close())
-    print("Listening on http://{}:{}".format(*listener.getsockname()), flush=True)
-    while listener.fileno() != -1:
+        signal.signal(stop_signal, lambda number, frame: listener.close())
+    host, port = listener.getsockname()
+    print(f"Listening on http://{host}:{port}", flush=True)
+    print(end="", file=sys.stderr, flush=True)  # else each child has a copy of what is buffered
+    while listener.fileno() != -1:  # until a stop signal has closed it
         try:
-            connection, _ = listener.accept()  # 5. accept
-        except OSError:  # nobody came, or a signal closed the listener
+            connection, address = listener.accept()  # 5. accept
+        except TimeoutError:  # nobody came
+            continue
+        except OSError as error:  # no descriptor is free, for example
+            if listener.fileno() != -1:
+                log("server", f"cannot accept: {error.strerror}")
+                time.sleep(0.1)
             continue
         try:
             pid = os.fork()
+            if pid == 0:  # in the child
+                work(listener, connection, address, application)  # never returns
         except OSError as error:
-            refuse(connection, HTTPError(503, f"The server cannot fork: {error.strerror}."))
-            pid = None
-        if pid == 0:
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            listener.close()
-            try:
-                handle(connection, application, multiprocess=True)  # 6. read and answer
-                sys.stdout.flush()
-            finally:
-                os._exit(0)
-        connection.close()  # 7. close, and accept again
+            why = f"The server cannot fork: {error.strerror}."
+            refuse(connection, HTTPError(why, "503 Service Unavailable"), wait=False)
+        finally:
+            connection.close()  # 7. close, and accept again
     log("server", "stops when its children have finished")
     deadline = time.monotonic() + STOP_SECONDS
     while reap() and time.monotonic() < deadline:
         time.sleep(0.05)
 
 
-def reap(*_):
-    """Collect every child that has ended, and say whether others are at work. See waitpid(2)."""
+def work(listener, connection, address, application):
+    """Serve one client in the child, then end this process: it never returns. See _exit(2)."""
     try:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        listener.close()
+        handle(connection, address, application, multiprocess=True)  # 6. read and answer
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(0)
+
+
+def reap(number=None, frame=None):
+    """Collect every child that has ended, and say whether others are at work. See waitpid(2)."""
+    with contextlib.suppress(ChildProcessError):  # there are no children
         while True:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if pid == 0:
                 return True
             log(f"child {pid}", f"ended with {os.waitstatus_to_exitcode(status)}")
-    except ChildProcessError:
-        return False
+    return False
 
 
-def handle(connection, application, multiprocess=False):
-    """Read one HTTP request from a connected socket, and let the application answer it."""
-    client = "?"
+def handle(connection, address, application, multiprocess=False):
+    """Read one HTTP request from a connected socket, and let the application answer it.
+
+    address: the client's IP address and port, as accept gives them.
+    """
+    host, port = address or ("?", "?")  # None, on some systems, if the client has gone already
+    client = f"{host}:{port}"
     try:
-        client = "{}:{}".format(*connection.getpeername())
         request = read_request(connection)
-        server_address, client_address = connection.getsockname(), connection.getpeername()
-        environ = make_environ(request, server_address, client_address, multiprocess)
-        status = run_application(application, environ, connection)
+        with request.body:
+            environ = make_environ(request, connection.getsockname(), (host, port), multiprocess)
+            status = run_application(application, environ, connection)
         log(client, f"{request.method} {request.target} {request.version} -> {status}")
     except HTTPError as error:  # this request gets no page
         refuse(connection, error)
@@ -99,13 +119,13 @@ def handle(connection, application, multiprocess=False):
 def log(who, event):
     """Print one line: the PID of this process, who it is about, and what happened.
 
-    It is a single write(2), so the lines of several processes never mix.
+    It is a single write(2), so the lines of several processes do not mix: in a pipe, this
+    holds for lines of up to 4096 bytes. See pipe(7), PIPE_BUF.
     """
     line = f"[{os.getpid()}] {who} {event}\n"
-    try:
-        os.write(1, line.encode())
-    except OSError:  # nobody reads our output any more: serve on
-        pass
+    if sys.stdout:  # None, if the server was started with its output closed
+        with contextlib.suppress(OSError, ValueError):  # nobody reads it any more: serve on
+            os.write(sys.stdout.fileno(), line.encode())
 
 
 def main():
@@ -119,21 +139,20 @@ def main():
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, default=8000, help="port to listen on; 0: any free one")
     arguments = parser.parse_args()
-    if os.name == "nt":  # on Windows accept does not notice Ctrl-C
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if not arguments.host:  # bind would take it for every interface
+        parser.error("argument --host: there is no address in it")
+    if not hasattr(os, "fork"):
+        parser.error("This server needs os.fork, which Windows lacks. It runs in WSL.")
     try:
         application = load_application(arguments.application)
-    except (Exception, SystemExit) as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())  # in one line
-        parser.error(f"cannot load {arguments.application}: {reason}")
+    except ValueError as error:
+        parser.error(f"cannot load {arguments.application}: {error}")
     try:
         listener = listen(arguments.host, arguments.port)
-    except (OSError, OverflowError, UnicodeError) as error:
+    except (OSError, OverflowError, TypeError) as error:
         parser.error(f"cannot listen on {arguments.host}:{arguments.port}: {error}")
-    try:
+    with listener, contextlib.suppress(KeyboardInterrupt):
         serve(listener, application)
-    except KeyboardInterrupt:
-        pass
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Step 6: the same server. Its workers are forked before the first client comes."""
 
 import argparse
+import contextlib
 import os
 import signal
 import socket
@@ -20,27 +21,33 @@ def listen(host, port):
     """Return a socket that listens on an IP address or host name and a TCP port.
 
     Port 0 lets the kernel choose a free port. Raises OSError if the address cannot
-    be had, and OverflowError if the port is above 65535. See listen(2), socket(7).
+    be had, OverflowError if the port is above 65535, and TypeError if the name cannot be
+    one. See listen(2), socket(7).
     """
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)  # 1. create
-    if os.name == "posix":  # on Windows this option would let two servers share a port
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # 2. set options
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    listener.bind((host, port))  # 3. bind
-    listener.listen(BACKLOG)  # 4. listen
+    try:
+        if os.name == "posix":  # on Windows this option would let two servers share a port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # 2. set options
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        listener.bind((host, port))  # 3. bind
+        listener.listen(BACKLOG)  # 4. listen
+    except BaseException:  # the port is taken, for example
+        listener.close()
+        raise
     return listener
 
 
 def serve(listener, application, number):
     """Keep a number of workers at work, children that serve clients, for ever. See fork(2)."""
-    if not hasattr(os, "fork"):
-        sys.exit("This server needs os.fork, which Windows lacks. It runs in WSL.")
-    listener.settimeout(1)  # a signal in the instant before accept waits so long
+    listener.settimeout(1)  # then look again: a signal may have come just before accept
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, it would leave nothing to wait for
     for stop_signal in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(stop_signal, lambda *_: listener.close())
-    print("Listening on http://{}:{}".format(*listener.getsockname()), flush=True)
+        signal.signal(stop_signal, lambda number, frame: listener.close())
+    host, port = listener.getsockname()
+    print(f"Listening on http://{host}:{port}", flush=True)
+    print(end="", file=sys.stderr, flush=True)  # else each child has a copy of what is buffered
     parent, workers = os.getpid(), set()
-    while listener.fileno() != -1:
+    while listener.fileno() != -1:  # until a stop signal has closed it
         while len(workers) < number:
             try:
                 pid = os.fork()
@@ -48,8 +55,11 @@ def serve(listener, application, number):
                 log("server", f"cannot fork: {error.strerror}")
                 time.sleep(1)
                 break
-            if pid == 0:
-                work(listener, application, parent)
+            if pid == 0:  # in the child
+                try:
+                    work(listener, application, parent)
+                finally:
+                    os._exit(0)
             workers.add(pid)
             log("server", f"started child {pid}")
         time.sleep(0.1)
@@ -65,45 +75,51 @@ def serve(listener, application, number):
 
 
 def work(listener, application, parent):
-    """Serve one client after another, until the parent is gone or accept fails: then end.
+    """Serve one client after another, until a stop signal comes, or the server is gone.
 
-    It fails when a stop signal has closed the listener. parent: the PID of the parent.
+    parent: the PID of the server.
     """
-    try:
-        while os.getppid() == parent:
-            try:
-                connection, _ = listener.accept()  # 5. accept
-            except TimeoutError:  # nobody came
-                continue
-            handle(connection, application, multiprocess=True)  # 6. read and answer
-            sys.stdout.flush()
+    while listener.fileno() != -1 and os.getppid() == parent:
+        try:
+            connection, address = listener.accept()  # 5. accept
+        except TimeoutError:  # nobody came
+            continue
+        except OSError as error:  # no descriptor is free, for example
+            if listener.fileno() != -1:
+                log("server", f"cannot accept: {error.strerror}")
+                time.sleep(0.1)
+            return  # the parent starts another worker
+        try:
+            handle(connection, address, application, multiprocess=True)  # 6. read and answer
+            with contextlib.suppress(AttributeError, OSError, ValueError):  # nobody reads them
+                sys.stdout.flush()
+                sys.stderr.flush()
+        finally:
             connection.close()  # 7. close, and accept again
-    finally:
-        os._exit(0)
 
 
 def reap(workers):
-    """Collect every child that has ended, and say whether others are at work. See waitpid(2)."""
-    try:
-        while True:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-            if pid == 0:
-                return True
+    """Collect the workers that have ended, and return those still at work. See waitpid(2)."""
+    for worker in [*workers]:
+        pid, status = os.waitpid(worker, os.WNOHANG)
+        if pid == worker:
             log(f"child {pid}", f"ended with {os.waitstatus_to_exitcode(status)}")
-            workers.discard(pid)
-    except ChildProcessError:
-        return False
+            workers.remove(pid)
+    return workers
 
 
-def handle(connection, application, multiprocess=False):
-    """Read one HTTP request from a connected socket, and let the application answer it."""
-    client = "?"
+def handle(connection, address, application, multiprocess=False):
+    """Read one HTTP request from a connected socket, and let the application answer it.
+
+    address: the client's IP address and port, as accept gives them.
+    """
+    host, port = address or ("?", "?")  # None, on some systems, if the client has gone already
+    client = f"{host}:{port}"
     try:
-        client = "{}:{}".format(*connection.getpeername())
         request = read_request(connection)
-        server_address, client_address = connection.getsockname(), connection.getpeername()
-        environ = make_environ(request, server_address, client_address, multiprocess)
-        status = run_application(application, environ, connection)
+        with request.body:
+            environ = make_environ(request, connection.getsockname(), (host, port), multiprocess)
+            status = run_application(application, environ, connection)
         log(client, f"{request.method} {request.target} {request.version} -> {status}")
     except HTTPError as error:  # this request gets no page
         refuse(connection, error)
@@ -117,13 +133,13 @@ def handle(connection, application, multiprocess=False):
 def log(who, event):
     """Print one line: the PID of this process, who it is about, and what happened.
 
-    It is a single write(2), so the lines of several processes never mix.
+    It is a single write(2), so the lines of several processes do not mix: in a pipe, this
+    holds for lines of up to 4096 bytes. See pipe(7), PIPE_BUF.
     """
     line = f"[{os.getpid()}] {who} {event}\n"
-    try:
-        os.write(1, line.encode())
-    except OSError:  # nobody reads our output any more: serve on
-        pass
+    if sys.stdout:  # None, if the server was started with its output closed
+        with contextlib.suppress(OSError, ValueError):  # nobody reads it any more: serve on
+            os.write(sys.stdout.fileno(), line.encode())
 
 
 def main():
@@ -138,23 +154,22 @@ def main():
     parser.add_argument("--port", type=int, default=8000, help="port to listen on; 0: any free one")
     parser.add_argument("--workers", type=int, default=WORKERS, help="processes that serve")
     arguments = parser.parse_args()
+    if not arguments.host:  # bind would take it for every interface
+        parser.error("argument --host: there is no address in it")
     if arguments.workers < 1:
         parser.error(f"argument --workers: {arguments.workers} is less than 1")
-    if os.name == "nt":  # on Windows accept does not notice Ctrl-C
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if not hasattr(os, "fork"):
+        parser.error("This server needs os.fork, which Windows lacks. It runs in WSL.")
     try:
         application = load_application(arguments.application)
-    except (Exception, SystemExit) as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())  # in one line
-        parser.error(f"cannot load {arguments.application}: {reason}")
+    except ValueError as error:
+        parser.error(f"cannot load {arguments.application}: {error}")
     try:
         listener = listen(arguments.host, arguments.port)
-    except (OSError, OverflowError, UnicodeError) as error:
+    except (OSError, OverflowError, TypeError) as error:
         parser.error(f"cannot listen on {arguments.host}:{arguments.port}: {error}")
-    try:
+    with listener, contextlib.suppress(KeyboardInterrupt):
         serve(listener, application, arguments.workers)
-    except KeyboardInterrupt:
-        pass
 
 
 if __name__ == "__main__":
