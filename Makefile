@@ -8,10 +8,18 @@ BEFORE_03 := step02_http_server
 BEFORE_04 := step03_wsgi
 BEFORE_05 := step04_fork
 BEFORE_06 := step05_zombies
+# A stage comes after the one before, and stage 5 is the step itself.
+STAGE_BEFORE_2 := stages/stage1
+STAGE_BEFORE_3 := stages/stage2
+STAGE_BEFORE_4 := stages/stage3
+STAGE_BEFORE_5 := stages/stage4
+FOLDER = $(wildcard step$(STEP)_*$(if $(STAGE:5=),/stages/stage$(STAGE)))
+FOLDER_BEFORE = $(if $(STAGE:1=),$(wildcard step$(STEP)_*/$(STAGE_BEFORE_$(STAGE))),$(BEFORE_$(STEP)))
 PYTEST = $(VENV)/bin/python -m pytest $(if $(SERVER),--server '$(SERVER)')
 # four tests at a time: most of them wait for something
 SEVERAL = -n 4 --dist worksteal
 PROGRESS = $(VENV)/bin/python -m course.progress $(if $(SERVER),--server '$(SERVER)')
+AT_STAGE = $(if $(STAGE),--stage '$(STAGE)')
 # A .venv of another Python stays, unless PYTHON= names one.
 INSTALL = $(PYTHON) -m course.install --venv $(VENV) $(if $(filter file,$(origin PYTHON)),,--named)
 FOR_LEARNERS = requirements.txt
@@ -32,14 +40,14 @@ doctor: ## look whether this machine has what the course needs
 setup: ## make .venv, or mend it, and install what the tests need; the others do so, too
 	@$(INSTALL) $(FOR_LEARNERS)
 
-start: setup ## begin a step: STEP=04 copies step 3 into mine/, for you to change
-	@$(PROGRESS) $(call one,$(STEP)) --start
+start: setup ## begin a step: STEP=04 copies step 3 into mine/; STEP=02 STAGE=3 begins a stage
+	@$(PROGRESS) $(call one,$(STEP)) $(AT_STAGE) --start
 
-mine: setup ## break a step: STEP=04 copies step 4 itself into mine/
-	@$(PROGRESS) $(call one,$(STEP)) --copy
+mine: setup ## break a step: STEP=04 copies step 4 itself into mine/; STAGE=3 a stage
+	@$(PROGRESS) $(call one,$(STEP)) $(AT_STAGE) --copy
 
-check: setup ## test mine/server.py: STEP=04 shows what works, and what to do next
-	@$(PROGRESS) $(call one,$(STEP))
+check: setup ## test mine/server.py: STEP=04 shows what works, and what to do next; STAGE=3, too
+	@$(PROGRESS) $(call one,$(STEP)) $(AT_STAGE)
 
 progress: setup ## test mine/server.py with the tests of all steps, a line for each
 	@$(PROGRESS)
@@ -51,8 +59,9 @@ lab: ## open the notebooks in JupyterLab
 	@$(INSTALL) $(FOR_LAB)
 	$(VENV)/bin/jupyter lab --notebook-dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root)
 
-diff: ## show what a step changes: STEP=04 compares step 3 and step 4
-	@diff -ru -x __pycache__ -x 'README*.md' $(call one,$(BEFORE_$(STEP))) $(wildcard step$(STEP)_*) || test $$? -eq 1
+diff: ## show what a step changes: STEP=04 compares step 3 and step 4; STEP=02 STAGE=3 two stages
+	@diff -ru --unidirectional-new-file -x __pycache__ -x stages -x '*.md' \
+		$(call one,$(FOLDER_BEFORE)) $(call one,$(FOLDER)) || test $$? -eq 1
 
 verify: ## run everything that CI runs, and show how long each part took
 	@$(PYTHON) -m course.verify
@@ -68,7 +77,7 @@ format: ## lay all Python files out in the common style
 
 checks: ## run the checks that keep the course true
 	@$(INSTALL) $(FOR_CHECKS)
-	$(PYTEST) course/checks -rs $(SEVERAL)
+	$(PYTEST) course/checks -rfEs $(SEVERAL)
 
 notebooks: ## run all notebooks, and compare what they show with what is stored
 	@$(INSTALL) $(FOR_LAB)
@@ -98,4 +107,4 @@ pictures: ## take the pictures of the process page that README.md shows
 clean: ## remove the virtual environment
 	rm -rf $(VENV)
 
-one = $(or $(1),$(error There is no such step, or none before it: write STEP=04, for example))
+one = $(or $(1),$(error There is no such step or stage, or none before it: STEP=04, or STEP=02 STAGE=3, is one))

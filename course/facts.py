@@ -9,6 +9,18 @@ from typing import NamedTuple
 from tests.harness import ROOT, STEPS, TESTS
 
 MISTAKES = ROOT / "course" / "mistakes"
+# How many stages a step has. The last one is the step itself.
+STAGES = {step: 1 + len([*(ROOT / step).glob("stages/stage*")]) for step in STEPS}
+
+
+def folder_of(step, stage=None):
+    """Return the folder of a step, or of a stage of it: "step02_http_server/stages/stage3"."""
+    return step if stage in (None, STAGES[step]) else f"{step}/stages/stage{stage}"
+
+
+def folder_before(step, stage=None):
+    """Return the folder with which a step, or a stage of it, begins. Before step 1 is none."""
+    return STEPS[STEPS.index(step) - 1] if stage in (None, 1) else folder_of(step, stage - 1)
 
 
 class Mistake(NamedTuple):
@@ -109,7 +121,56 @@ def code_lines(path):
     ]
 
 
-def changed_lines(old_step, new_step):
-    """Return how many lines of code in server.py a step adds or changes."""
-    old, new = (code_lines(ROOT / step / "server.py") for step in (old_step, new_step))
-    return sum(line.startswith("+ ") for line in difflib.ndiff(old, new))
+def definitions(path):
+    """Return what a Python file defines, in its order: a dict from each name to its code.
+
+    The code is an ast.AST without its methods: these have names of their own, "Reader.receive".
+    """
+    code = {}
+    for node in ast.parse(path.read_text("utf-8")).body:
+        if isinstance(node, ast.FunctionDef):
+            code[node.name] = node
+        elif isinstance(node, ast.ClassDef):
+            methods = [part for part in node.body if isinstance(part, ast.FunctionDef)]
+            node.body = [part for part in node.body if part not in methods]
+            code |= {node.name: node} | {f"{node.name}.{part.name}": part for part in methods}
+        elif isinstance(node, ast.Assign):
+            code[node.targets[0].id] = node
+        elif isinstance(node, ast.AugAssign):
+            code[node.target.id] = ast.Module([code[node.target.id], node], [])
+        elif isinstance(node, ast.If):
+            code["if"] = node
+        else:
+            assert isinstance(node, ast.Import | ast.ImportFrom | ast.Expr), ast.dump(node)
+    return code
+
+
+def changed_names(old, new):
+    """Return the names whose code is not the same in two files, or that one of them lacks."""
+    old, new = (
+        {name: ast.dump(node) for name, node in definitions(path).items()} if path.exists() else {}
+        for path in (old, new)
+    )
+    return {name for name in old | new if old.get(name) != new.get(name)}
+
+
+def changed_lines(before, after):
+    """Return how many lines of code of the server and its client a folder adds or changes."""
+    total = 0
+    for name in ("server.py", "http_message.py", "wsgi.py", "client.py"):
+        old, new = (
+            code_lines(ROOT / folder / name) if (ROOT / folder / name).exists() else []
+            for folder in (before, after)
+        )
+        total += sum(line.startswith("+ ") for line in difflib.ndiff(old, new))
+    return total
+
+
+def new_lines(step):
+    """Return how many lines of code a step adds or changes: for its idea, and for its armour.
+
+    The armour is what the last stage adds; a step without stages has none of its own.
+    """
+    before = folder_before(step) if step != STEPS[0] else "nothing"
+    idea = folder_of(step, STAGES[step] - 1 or 1)
+    return changed_lines(before, idea), changed_lines(idea, step)

@@ -5,6 +5,9 @@
     python -m course.progress 04            tests mine/server.py                (make check STEP=04)
     python -m course.progress               shows a line for each step          (make progress)
 
+Steps 2 and 3 are built in stages. With --stage 3 (make start STEP=02 STAGE=3) the first three are
+about a stage: it begins with the one before, and has the tests of all up to it.
+
 Behind it is plain pytest: each command is shown. A server of another name, or in another
 language, is tested with --server, as with pytest.
 """
@@ -25,7 +28,8 @@ from pathlib import Path
 
 import pytest
 
-from course.facts import file_of_tests, headings
+from course.facts import STAGES, file_of_tests, folder_before, folder_of, headings
+from course.facts import section as text_of
 from tests.harness import ROOT, STEPS
 
 RUNNABLE = [step for step in STEPS if hasattr(os, "fork") or step < "step04"]
@@ -58,6 +62,12 @@ class View:
         self.left_out = set()  # the IDs of those that were not run any more
         self.red_since = {}  # when the first of a step failed, in seconds
         self.highest_step = STEPS[0]  # the highest whose new tests pass, at least one
+
+    @pytest.hookimpl(trylast=True)  # the others have chosen tests, and noted the stage of each
+    def pytest_collection_modifyitems(self, items):
+        """Put the tests of each step in the order of its stages."""
+        steps = list(dict.fromkeys(item.module.STEP for item in items))
+        items.sort(key=lambda item: (steps.index(item.module.STEP), stage_of(item)))
 
     def pytest_collection_finish(self, session):
         self.tests = [(item.module.STEP, section_of(item)) for item in session.items]
@@ -109,6 +119,18 @@ def section_of(test):
     return dict(test.user_properties).get("lesson", f"{step}/README.md")
 
 
+def stage_of(test):
+    """Return the number of the stage from which on a test passes."""
+    return dict(test.user_properties).get("stage", 1)
+
+
+def page_of(step, stage):
+    """Return where the lesson of a stage is, such as "step02_http_server/STAGES.md#stage-3-..."."""
+    page = f"{step}/STAGES.md"
+    [anchor] = [name for name in headings(ROOT / page) if name.startswith(f"stage-{stage}")]
+    return f"{page}#{anchor}"
+
+
 def title_of(section):
     """Return the heading of a section, as it stands in the README."""
     file, _, anchor = section.partition("#")
@@ -134,20 +156,25 @@ def shown(*words):
     return shlex.join(words) if os.name == "posix" else subprocess.list2cmdline(words)
 
 
-def loop_command(verb, step):
+def loop_command(verb, step, stage=None):
     """Return the command of the learner's loop for a step: with make where there is make."""
     number = step[4:6]
     if os.name == "posix":
-        return f"make {verb} STEP={number}"
-    option = ["--start"] if verb == "start" else []
-    return shown(sys.executable, "-m", "course.progress", number, *option)
+        return f"make {verb} STEP={number}" + (f" STAGE={stage}" if stage else "")
+    options = ["--stage", stage] if stage else []
+    options += ["--start"] if verb == "start" else []
+    return shown(sys.executable, "-m", "course.progress", number, *options)
 
 
-def run(steps, server):
-    """Run the tests of steps against a server; return a View and pytest's exit status."""
+def run(steps, server, stage=None):
+    """Run the tests of steps against a server; return a View and pytest's exit status.
+
+    stage: only the tests of the stages up to this one.
+    """
     view = View()
     files = [str(file_of_tests(step)) for step in steps]
     options = ["--server", server, "-p", "no:randomly"]  # in the order in which one learns
+    options += [f"--stage={stage}"] if stage else []
     print("The tests, which you can run yourself:\n")
     print(f"    {shown(sys.executable, '-m', 'pytest', *files, *options)}\n", flush=True)
     options += ["-qq", "--tb=no", "--no-summary", "--no-header"]
@@ -159,9 +186,9 @@ def run(steps, server):
     return view, int(status)
 
 
-def check(step, server):
+def check(step, server, stage=None):
     """Run one step's tests, show what works and the first test that fails; return the status."""
-    view, status = run([step], server)
+    view, status = run([step], server, stage)
     for section in dict.fromkeys(section for _, section in view.tests):
         passed, tests = view.count(1, section)
         if tests:
@@ -172,8 +199,11 @@ def check(step, server):
     if view.skipped:
         print(f"{len(view.skipped)} cannot run on this machine.", end=" ")
     if passed == tests > 0:
-        print(f"Step {int(step[4:6])} is done.")
         is_mine = server == str(MINE / "server.py")
+        if stage and stage < STAGES[step]:
+            stage_is_done(step, stage, is_mine)
+            return 0
+        print(f"Step {int(step[4:6])} is done.")
         if is_mine:
             tool = ["diff", "-u"] if os.name == "posix" else ["git", "diff", "--no-index"]
             print(f"Compare: {shown(*tool, ROOT / step / 'server.py', MINE / 'server.py')}")
@@ -207,6 +237,21 @@ def check(step, server):
     return status or 1
 
 
+def stage_is_done(step, stage, is_mine):
+    """Say that a stage is complete, what it cannot do yet, and how to go on."""
+    print(f"Stage {stage} of step {int(step[4:6])} is done.")
+    if is_mine:
+        tool = ["diff", "-ru"] if os.name == "posix" else ["git", "diff", "--no-index"]
+        print(f"Compare: {shown(*tool, ROOT / folder_of(step, stage), MINE)}")
+    page = page_of(step, stage + 1)
+    print("\nNow look at what it cannot do yet:\n")
+    failure = text_of(page).split("\n\n")[1]  # the first paragraph after the heading
+    print(textwrap.indent(textwrap.fill(failure, 92), "    "))
+    print(f"\n    Read: {page}\n")
+    if is_mine:
+        print(f"Go on with the same folder: {loop_command('check', step, stage + 1)}")
+
+
 def progress(server):
     """Run the tests of all steps, and show a line for each; return the status."""
     view, _ = run(RUNNABLE[::-1], server)  # the highest first: it says what was left behind
@@ -218,10 +263,10 @@ def progress(server):
     return 0 if all(len({*view.count(0, step)}) == 1 for step in RUNNABLE) else 1
 
 
-def start(step):
-    """Copy the step before into mine/, or for step 1 its frame."""
+def start(step, stage):
+    """Copy the step or the stage before into mine/, or for step 1 its frame."""
     number = STEPS.index(step)
-    source = STEPS[max(number - 1, 0)]
+    source = folder_before(step, stage) if number else step
     fill_mine(source)
     if number == 0:
         for file, names in YOURS_IN_STEP_1.items():
@@ -230,24 +275,27 @@ def start(step):
         print("mine/ has the frame of step 1. Yours to write are, in server.py, listen, serve and")
         print("handle, and in client.py, echo.")
     else:
-        print(f"mine/ is a copy of {source}: all that step {number + 1} begins with.")
+        what = f"stage {stage} of step {number + 1}" if stage else f"step {number + 1}"
+        print(f"mine/ is a copy of {source}: all that {what} begins with.")
     for name in GIVEN.get(step, []):
         shutil.copy(ROOT / step / name, MINE / name)
         print(f"{name} is given: it belongs to an application.")
-    print(f"Read {step}/README.md, change the files in mine/, and test them, again and again:\n")
-    print(f"    {loop_command('check', step)}")
+    page = page_of(step, stage) if stage else f"{step}/README.md"
+    print(f"Read {page}, change the files in mine/, and test them, again and again:\n")
+    print(f"    {loop_command('check', step, stage)}")
 
 
-def copy(step):
-    """Copy the step itself into mine/, for an experiment: to break it, for one."""
-    fill_mine(step)
-    print(f"mine/ is a copy of {step}. Change what you like in it, and see what becomes of it:\n")
+def copy(step, stage):
+    """Copy the step or the stage itself into mine/, for an experiment: to break it, for one."""
+    source = folder_of(step, stage)
+    fill_mine(source)
+    print(f"mine/ is a copy of {source}. Change what you like in it, and see what becomes of it:\n")
     print(f"    {shown('python3' if os.name == 'posix' else 'py', MINE / 'server.py')}")
-    print(f"    {loop_command('check', step)}")
+    print(f"    {loop_command('check', step, stage)}")
 
 
 def fill_mine(source):
-    """Copy a step into mine/. What is there already gets a dated name, so that no work is lost."""
+    """Copy a folder into mine/. What is there already gets a dated name: no work is lost."""
     if os.path.lexists(MINE):  # also a link to nothing
         names = (f"mine-{datetime.date.today()}-{number}" for number in itertools.count(1))
         kept = next(name for name in names if not os.path.lexists(ROOT / name))
@@ -256,7 +304,7 @@ def fill_mine(source):
         except OSError as error:  # on Windows, while a program has a file in it open
             sys.exit(f"mine/ cannot be renamed. Does a server in it still run? {error}")
         print(f"Your mine/ of before is now {kept}/: nothing of it is lost.")
-    ignore = shutil.ignore_patterns("__pycache__", "README*.md")
+    ignore = shutil.ignore_patterns("__pycache__", "stages", "*.md")
     shutil.copytree(ROOT / source, MINE, ignore=ignore)
 
 
@@ -284,6 +332,18 @@ def find_step(text):
     return step
 
 
+def find_stage(step, text):
+    """Return the number of a stage of a step; raises ValueError if it has no such stage."""
+    number = int(text) if text.isdecimal() else 0
+    if not step or STAGES[step] == 1:
+        having = " and ".join(str(int(name[4:6])) for name in STEPS if STAGES[name] > 1)
+        raise ValueError(f"Only the steps {having} have stages.")
+    if not 1 <= number <= STAGES[step]:
+        hint = f"There is no stage {text}. Step {int(step[4:6])} has the stages 1"
+        raise ValueError(f"{hint} to {STAGES[step]}.")
+    return number
+
+
 def main():
     """Read the command line, and start, check or show the progress."""
     parser = argparse.ArgumentParser(
@@ -292,20 +352,27 @@ def main():
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("step", metavar="STEP", nargs="?", type=find_step, help="such as 04")
+    parser.add_argument("--stage", metavar="STAGE", help="a stage of the step, such as 3")
     parser.add_argument("--start", action="store_true", help="begin the step in mine/")
     parser.add_argument("--copy", action="store_true", help="copy the step itself into mine/")
     parser.add_argument("--server", metavar="COMMAND", help="what to test, for mine/server.py")
     arguments = parser.parse_args()
+    step, stage = arguments.step, arguments.stage
+    if stage is not None:
+        try:
+            stage = find_stage(step, stage)
+        except ValueError as error:
+            parser.error(error)
     for option, action in {"--start": start, "--copy": copy}.items():
         if getattr(arguments, option[2:]):
-            if not arguments.step:
+            if not step:
                 parser.error(f"{option} needs a step, such as: 04 {option}")
-            return action(arguments.step)
+            return action(step, stage)
     server = arguments.server or str(MINE / "server.py")
     if server.endswith(".py") and not Path(server).is_file():
-        begin = loop_command("start", arguments.step or STEPS[0])
+        begin = loop_command("start", step or STEPS[0], stage)
         parser.error(f"There is no {shown(server)}. To begin: {begin}")
-    return check(arguments.step, server) if arguments.step else progress(server)
+    return check(step, server, stage) if step else progress(server)
 
 
 if __name__ == "__main__":

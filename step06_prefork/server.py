@@ -88,7 +88,7 @@ def work(listener, application, parent):
             if listener.fileno() != -1:
                 log("server", f"cannot accept: {error.strerror}")
                 time.sleep(0.1)
-            continue
+            return  # the parent starts another worker
         try:
             handle(connection, address, application, multiprocess=True)  # 6. read and answer
             with contextlib.suppress(AttributeError, OSError, ValueError):  # nobody reads them

@@ -6,11 +6,16 @@ It is a plugin of pytest: pyproject.toml names it, so the checks of the course h
 import os
 import shlex
 import shutil
+import socket
 import sys
 
 import pytest
 
 from tests.harness import APPLICATIONS, ROOT, Server
+
+LINUX = pytest.mark.skipif(
+    not hasattr(socket, "TCP_INFO"), reason="only Linux tells what a client has confirmed"
+)
 
 
 def pytest_addoption(parser):
@@ -20,6 +25,12 @@ def pytest_addoption(parser):
         help="the server to test: a Python file, such as mine/server.py, or a command, which "
         "runs in the current folder, and finds the applications of the tests by PYTHONPATH. "
         "It must take --port, and print the line 'Listening on ...' (default: the step's own)",
+    )
+    parser.addoption(
+        "--stage",
+        metavar="N",
+        type=int,
+        help="of a step that is built in stages, only the tests of those up to N (default: all)",
     )
 
 
@@ -54,9 +65,14 @@ def split_command(text, posix=os.name == "posix"):
     return words if posix else [word.strip('"') for word in words]  # shlex leaves the marks there
 
 
-def pytest_collection_modifyitems(items):
-    """Put what the markers "new" and "lesson" say into the report of each test."""
+def pytest_collection_modifyitems(config, items):
+    """Put what the markers say into the report of each test, and leave out what --stage does."""
     for item in items:
+        if markers := [
+            *item.iter_markers("stage")
+        ]:  # a test's, and its parameters': the last counts
+            number, reason = max(marker.args for marker in markers)
+            item.user_properties += [("stage", number), ("fails before", reason)]
         if marker := item.get_closest_marker("new"):
             item.user_properties.append(("new", marker.args[0]))
         if marker := item.get_closest_marker("lesson"):
@@ -64,6 +80,10 @@ def pytest_collection_modifyitems(items):
             if "#" not in section:
                 section = f"{item.module.STEP}/README.md#{section}"
             item.user_properties.append(("lesson", section))
+    if last := config.getoption("--stage"):
+        later = [item for item in items if dict(item.user_properties).get("stage", 1) > last]
+        config.hook.pytest_deselected(items=later)
+        items[:] = [item for item in items if item not in later]
 
 
 @pytest.hookimpl(wrapper=True)
@@ -86,12 +106,43 @@ def command(request):
 
 
 @pytest.fixture(scope="module")
-def server(command, request):
+def shared_servers():
+    """The servers that the tests of a file share: a dict from the arguments to the Server."""
+    servers = {}
+    yield servers
+    for server in servers.values():
+        server.kill()
+
+
+@pytest.fixture
+def shared(command, shared_servers, request):
+    """A function that returns a running server: shared("apps:site") is one for all tests.
+
+    After a test that failed the next one has a new server, for this one may have ended, or hang.
+    """
+    failed = request.session.testsfailed
+    used = {}
+
+    def run(*arguments):
+        if arguments not in shared_servers:
+            shared_servers[arguments] = Server([*command, *arguments, "--port", "0"])
+        used[arguments] = shared_servers[arguments]
+        return used[arguments]
+
+    yield run
+    ended = [server for server in used.values() if not server.is_running()]
+    if ended or request.session.testsfailed > failed:
+        for arguments, server in used.items():
+            server.kill()
+            del shared_servers[arguments]
+    assert not ended, f"The server ended during this test:\n{ended[0].report()}"
+
+
+@pytest.fixture
+def server(shared, request):
     """A running server that the tests of a file share. It runs the file's APPLICATION, if any."""
     application = getattr(request.module, "APPLICATION", None)
-    with Server([*command, *filter(None, [application]), "--port", "0"]) as server:
-        yield server
-        assert server.is_running(), f"The server ended during the tests:\n{server.report()}"
+    return shared(*filter(None, [application]))
 
 
 @pytest.fixture

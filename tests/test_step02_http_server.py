@@ -15,7 +15,16 @@ import psutil
 import pytest
 import requests
 
-from tests.harness import PATIENCE, connect, parse_reply, receive_all
+from tests.fixtures import LINUX
+from tests.harness import (
+    PATIENCE,
+    connect,
+    connect_with_small_buffer,
+    format_request,
+    parse_reply,
+    receive_all,
+    seconds_of_a_fifth_client,
+)
 
 STEP = "step02_http_server"
 MIB = 1024 * 1024
@@ -626,9 +635,10 @@ def test_an_upload_of_200_mib_does_not_fill_the_memory(start):
             assert echo == b"HTTP/", f"No HTTP status line came back, but {echo!r}."
         connection.settimeout(10)
         before = most = descendants_memory(server.pid)  # step 4's child is there now
-        for _ in range(199):
+        for number in range(199):
             connection.sendall(piece)
-            most = max(most, descendants_memory(server.pid))
+            if number % 10 == 0:  # it looks at all processes, while the server's clock runs
+                most = max(most, descendants_memory(server.pid))
         connection.sendall(piece[:-1])
         reply = read_reply(connection)
     assert reply.status == 405, f"POST / got {reply.status} {reply.reason}, not 405."
@@ -685,6 +695,39 @@ def test_the_connection_ends_after_one_response(server):
     assert reply.body.count(b"HTTP/1.1 ") == 0, (
         "Two responses came over one connection. This server said Connection: close, and the "
         "client does not expect more."
+    )
+
+
+# Sixty lines of a thousand bytes: the page /request shows them, and is as long.
+LARGE = [f"X-Line-{number}: {'x' * 980}" for number in range(60)]
+
+
+@pytest.mark.lesson("an-error-page-that-arrives")
+def test_a_stray_line_end_during_a_large_answer_does_not_cut_it(server):
+    with connect_with_small_buffer(server) as connection:
+        connection.sendall(format_request("/request", headers=LARGE))
+        start = connection.recv(9, socket.MSG_PEEK)
+        assert start == b"HTTP/1.1 ", f"No HTTP status line came back, but {start!r}."
+        server.wait_for_line(f":{connection.getsockname()[1]} GET /request")  # all is on its way
+        with contextlib.suppress(ConnectionError):  # the server may have reset the connection
+            connection.sendall(b"\r\n")
+        reply = read_reply(connection)
+    assert reply.is_whole, (
+        f"Of {reply.header('Content-Length')} bytes {len(reply.body)} came, then a reset. A socket "
+        "that is closed while it holds bytes that nobody has read resets the connection, and what "
+        "is on its way is lost. End our half of the stream, then read what still comes."
+    )
+
+
+@pytest.mark.lesson("an-error-page-that-arrives")
+@pytest.mark.parametrize("lines", [[], pytest.param(LARGE, marks=LINUX)], ids=["small", "large"])
+def test_clients_that_keep_their_ends_open_hold_up_nobody(server, lines):
+    assert_alive(server, "other tests")
+    requests = format_request("/request", headers=lines), format_request("/")
+    seconds = seconds_of_a_fifth_client(server, *requests)
+    assert seconds < 0.5, (
+        f"Four clients had read their answers, and kept their ends of the connections open. The "
+        f"answer of a fifth client took {seconds:.2f} s. Wait for nobody who has all of his answer."
     )
 
 

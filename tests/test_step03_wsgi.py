@@ -12,15 +12,20 @@ import urllib.parse
 
 import pytest
 
+from tests.fixtures import LINUX
 from tests.harness import (
     PATIENCE,
-    Server,
     ask,
     connect,
+    connect_with_small_buffer,
+    exchange,
+    format_request,
     get,
-    parse_reply,
+    open_reply,
     post,
-    receive_all,
+    read_body,
+    read_reply,
+    seconds_of_a_fifth_client,
     wait_until,
 )
 
@@ -33,21 +38,10 @@ SOON = 3  # seconds until a test gives up on what an application is made to hold
 new = pytest.mark.new("unrecognized arguments")
 
 
-@pytest.fixture(scope="module")
-def running(command):
+@pytest.fixture
+def running(shared):
     """A function that returns a server with that application: one for all tests of this file."""
-    servers = {}
-
-    def run(application="apps:site"):
-        server = servers.get(application)
-        if server is None or not server.is_running():
-            server = servers[application] = stack.enter_context(
-                Server([*command, application, "--port", "0"])
-            )
-        return server
-
-    with contextlib.ExitStack() as stack:
-        yield run
+    return lambda application="apps:site": shared(application)
 
 
 def query(**values):
@@ -139,7 +133,7 @@ def test_environ_is_a_dict_with_all_that_PEP_3333_asks_for(running):
     with connect(server) as client:
         port = client.getsockname()[1]
         client.sendall(b"GET /shown/page?name=value HTTP/1.1\r\nHost: localhost:8000\r\n\r\n")
-        environ = json.loads(parse_reply(receive_all(client)).body)
+        environ = json.loads(read_reply(client).body)
     expected = {
         "REQUEST_METHOD": "GET",
         "SCRIPT_NAME": "",
@@ -334,7 +328,7 @@ def test_wsgi_input_is_read_like_a_file_and_never_past_the_body(running, way, ex
     request = f"POST /reads{query(way=way)} HTTP/1.1\r\nHost: test\r\nContent-Length: 12\r\n\r\n"
     with connect(running()) as client:  # our half of the stream stays open
         client.sendall(request.encode() + b"one\ntwo\n\nend" + b"NOT THE BODY\n")
-        pieces = json.loads(parse_reply(receive_all(client)).body)
+        pieces = json.loads(read_reply(client).body)
     assert pieces == expected, (
         f"Reading wsgi.input by {way} gave {pieces}, not {expected}. "
         "The body is the 12 bytes that Content-Length says; after them comes the end."
@@ -372,33 +366,46 @@ def test_each_piece_leaves_before_the_application_makes_the_next(running, tmp_pa
     gate = tmp_path / "gate"
     with connect(running(), SOON) as client:
         client.sendall(f"GET /{page}{query(file=gate)} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
-        data = b""
+        body = b""
         try:
-            while not data.endswith(b"first"):
-                data += (piece := client.recv(65536))
-                assert piece, f"The stream ended after {data!r}. The first piece is missing."
+            response = open_reply(client)
+            while len(body) < len(b"first"):
+                body += (piece := response.read1())
+                assert piece, f"The body ended after {body!r}. The first piece is missing."
         except TimeoutError:
             raise AssertionError(
                 f"The first piece did not come while the application was busy with the second "
-                f"({data!r} came). Send each piece when it is yielded; collect nothing."
+                f"({body!r} came). Send each piece when it is yielded; collect nothing."
             ) from None
         finally:
             gate.touch()
-        data += receive_all(client)
-    assert data.endswith(b"first, second"), f"The second piece is missing: {data!r}"
+        rest, is_whole = read_body(response)
+        response.close()
+    assert (body + rest, is_whole) == (b"first, second", True), (
+        f"The second piece is missing: {body + rest!r}"
+    )
 
 
 @pytest.mark.lesson("start_response")
 @new
 def test_what_is_written_comes_ahead_of_what_is_returned(running):
     reply = get(running(), "/writes")
-    assert (reply.status, reply.body) == (200, b"written, written again, returned"), (
-        f"The client got {reply.status} and {reply.body!r}. start_response returns write(), and "
+    expected = (200, b"written, written again, returned", True)
+    assert (reply.status, reply.body, reply.is_whole) == expected, (
+        f"The client got {reply}. start_response returns write(), and "
         "write() sends at once: its bytes come first."
     )
     assert reply.header("Content-Length") in (None, str(len(reply.body))), (
         f"Content-Length is {reply.header('Content-Length')}, and the body is longer."
     )
+
+
+@pytest.mark.lesson("start_response")
+@new
+def test_write_takes_bytes_and_says_so(running):
+    server = running()
+    with on_stderr(server, "bytes, not .*str"):
+        assert_refused(server, "/writes_text", "text to write()")
 
 
 @pytest.mark.lesson("the-end-of-the-body")
@@ -423,7 +430,7 @@ def test_a_body_that_is_not_one_piece_comes_whole(running, page, body):
         f"Content-Length is {reply.header('Content-Length')}, but the body has {len(body)} bytes. "
         "With the first piece the server knows the length only if it is the only one."
     )
-    assert reply.body == body, f"The body was {reply.body!r}, not {body!r}."
+    assert (reply.body, reply.is_whole) == (body, True), f"The body was {reply}, not {body!r}."
 
 
 @pytest.mark.lesson("the-end-of-the-body")
@@ -490,6 +497,119 @@ def test_less_body_than_Content_Length_is_reported(running):
         reply = get(server, "/with_length?pieces=ab,c")
         assert reply.body == b"abc", f"The application gave abc, and {reply.body!r} came."
     assert_alive(server, "a body that is too short")
+
+
+# A body that is cut, and the client that notices
+
+
+@pytest.mark.lesson("the-end-of-the-body")
+@new
+def test_a_body_of_unknown_length_comes_in_chunks_and_the_last_one_ends_it(running):
+    data = exchange(running(), format_request("/two_pieces"))
+    head, _, body = data.partition(b"\r\n\r\n")
+    assert re.search(rb"(?i)^transfer-encoding: *chunked\r?$", head, re.MULTILINE), (
+        f"The headers are {head!r}. The server does not know how long the body will be. For an "
+        "HTTP/1.1 client it says Transfer-Encoding: chunked, so that the client sees the end."
+    )
+    assert body == b"3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n", (
+        f"The body was {body!r}. A chunk is its size in hexadecimal, CR LF, the bytes, CR LF; the "
+        "last one has the size 0. See RFC 9112, section 7.1."
+    )
+
+
+@pytest.mark.lesson("the-end-of-the-body")
+@new
+def test_an_HTTP_1_0_client_gets_no_chunks(running):
+    reply = get(running(), "/two_pieces", version="HTTP/1.0")
+    assert reply.header("Transfer-Encoding") is None and reply.body == b"onetwo", (
+        f"A client of HTTP/1.0 got {reply}. It does not know the chunked coding: RFC 9112, "
+        "section 6.1. The end of the connection ends its body."
+    )
+    assert reply.is_whole, "The body was sent, but the connection was reset: that says it is cut."
+
+
+@pytest.mark.lesson("the-end-of-the-body")
+@new
+@pytest.mark.parametrize("version", ["HTTP/1.1", "HTTP/1.0"])
+def test_a_client_notices_a_body_that_an_error_cut(running, version):
+    server = running()
+    with on_stderr(server, "ValueError: in raises_late"):
+        reply = get(server, "/raises_late", version=version)
+    assert not reply.is_whole, (
+        f"The application raised in the middle of its body, and to a client of {version} it looks "
+        "whole. Leave out the last chunk. Where there are no chunks, reset the connection."
+    )
+
+
+@pytest.mark.lesson("the-end-of-the-body")
+@new
+@pytest.mark.parametrize("page", ["length_fails", "length_lies"])
+def test_len_of_a_body_that_is_no_list_says_nothing(running, page):
+    reply = get(running(), f"/{page}")
+    assert (reply.status, reply.body, reply.is_whole) == (200, b"onetwo", True), (
+        f"/{page} has two pieces, one and two, and an unusable len(). The client got {reply}. Only "
+        "of a list or a tuple does the server know how many pieces come."
+    )
+
+
+# What a client sends after its request
+
+
+@pytest.mark.lesson("the-end-of-the-body")
+@new
+def test_a_stray_line_end_during_a_large_answer_does_not_cut_it(running):
+    check_large_answer(running(), b"", b"\r\n")
+
+
+@pytest.mark.lesson("the-end-of-the-body")
+@new
+def test_bytes_that_nobody_reads_behind_a_request_do_not_cut_a_large_answer(running):
+    check_large_answer(running(), bytes(150_000), b"")
+
+
+def check_large_answer(server, at_once, later):
+    """Send a request for 2 MB, bytes behind it, and more when the answer begins. Is it whole?"""
+    request = b"POST /large?bytes=2000000 HTTP/1.1\r\nHost: test\r\nContent-Length: 4\r\n\r\nbody"
+    with connect_with_small_buffer(server) as client:
+        with contextlib.suppress(ConnectionError):  # the server may have reset the connection
+            client.sendall(request + at_once)
+        with open_reply(client) as response:
+            with contextlib.suppress(ConnectionError):
+                client.sendall(later)
+            body, is_whole = read_body(response)
+    assert is_whole, (
+        f"Of 2,000,000 bytes {len(body)} came, then a reset. A socket that is closed while it "
+        "holds bytes that nobody has read resets the connection, and what is on its way is lost. "
+        "End your half of the stream, read what still comes, then close: RFC 9112, section 9.6."
+    )
+
+
+@pytest.mark.lesson("the-end-of-the-body")
+@new
+def test_a_stray_line_end_does_not_make_a_whole_body_look_cut(running, tmp_path):
+    gate = tmp_path / "gate"
+    with connect(running()) as client:
+        client.sendall(format_request("/gated" + query(file=gate), version="HTTP/1.0"))
+        with open_reply(client) as response:
+            client.sendall(b"\r\n")
+            gate.touch()
+            body, is_whole = read_body(response)
+    assert (body, is_whole) == (b"first, second", True), (
+        f"{body!r} came, and then a reset: to a client of HTTP/1.0 that says that the body is cut. "
+        "The client had sent CR LF after its request, and nobody read that."
+    )
+
+
+@pytest.mark.lesson("the-end-of-the-body")
+@new
+@pytest.mark.parametrize("target", ["/hello", pytest.param("/large?bytes=200000", marks=LINUX)])
+def test_clients_that_keep_their_ends_open_hold_up_nobody(running, target):
+    requests = format_request(target), format_request("/hello")
+    seconds = seconds_of_a_fifth_client(running(), *requests)
+    assert seconds < 0.5, (
+        f"Four clients had read their answers, and kept their ends of the connections open. The "
+        f"answer of a fifth client took {seconds:.2f} s. Wait for nobody who has all of his answer."
+    )
 
 
 # start_response
@@ -754,7 +874,7 @@ def test_the_home_page_names_the_process_and_the_connection(pages):
     with connect(server) as client:
         port = client.getsockname()[1]
         client.sendall(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")
-        reply = parse_reply(receive_all(client))
+        reply = read_reply(client)
     assert reply.status == 200, f"/ gave {reply.status}."
     assert reply.header("Content-Type").startswith("text/html"), "/ is no HTML page."
     text = " ".join(html.unescape(re.sub("<[^>]*>", "", reply.body.decode())).split())
@@ -840,11 +960,12 @@ def test_the_stream_page_sends_its_first_piece_at_once(start, application):
     server = start(application)
     with connect(server, SOON) as client:
         client.sendall(b"GET /stream HTTP/1.1\r\nHost: test\r\n\r\n")
-        data = b""
-        while b"piece 1\n" not in data:
-            data += (piece := client.recv(65536))
-            assert piece, f"The stream ended after {data!r}, without piece 1."
-    assert b"piece 5" not in data, "All pieces came together: each is to leave when it is yielded."
+        with open_reply(client) as response:
+            body = b""
+            while b"piece 1\n" not in body:
+                body += (piece := response.read1())
+                assert piece, f"The body ended after {body!r}, without piece 1."
+    assert b"piece 5" not in body, "All pieces came together: each is to leave when it is yielded."
 
 
 @pytest.mark.lesson("run-it")
@@ -978,6 +1099,39 @@ def test_an_application_in_the_current_folder_comes_before_the_steps_own(start, 
 
 @pytest.mark.lesson("run-it")
 @new
+def test_an_application_may_have_the_name_of_a_file_of_the_server(start, tmp_path):
+    (tmp_path / "wsgi.py").write_text(
+        "from http_message import PAGE\n\n"
+        "def app(environ, start_response):\n    start_response('200 OK', [])\n    return [PAGE]\n"
+    )
+    (tmp_path / "http_message.py").write_text("PAGE = b'from the current folder'\n")
+    try:
+        body = get(start("wsgi:app", cwd=tmp_path)).body
+    except AssertionError as problem:
+        body = problem
+    assert body == b"from the current folder", (
+        "The application is app in wsgi.py of the current folder, which takes its page from "
+        f"http_message.py there. The server has files of these names, too. It gave: {body}"
+    )
+
+
+@pytest.mark.lesson("run-it")
+@new
+@pytest.mark.parametrize("mistake", ["1 / 0", "helper()", "import broken"])
+def test_an_error_at_import_names_file_and_line(start, tmp_path, mistake):
+    (tmp_path / "test_module.py").write_text(f"def helper():\n    1 / 0\n\n{mistake}\n")
+    (tmp_path / "broken.py").write_text("\n\n1 / 0\n")
+    server = start("test_module:application", cwd=tmp_path, first_line=False)
+    server.wait()
+    [line] = server.output("stderr") or [""]
+    file, number = ("broken.py", 3) if "broken" in mistake else ("test_module.py", 4)
+    assert "division by zero" in line and re.search(rf"{file}\b.*\bline {number}\b", line), (
+        f"Line {number} of {file} fails. Who reads {line!r} must look for it."
+    )
+
+
+@pytest.mark.lesson("run-it")
+@new
 def test_an_application_of_the_step_is_found_from_any_folder(start, tmp_path):
     reply = get(start("app:application", cwd=tmp_path))
     assert b"a child of process" in reply.body, f"app.py of the step gave {reply.body!r}."
@@ -1010,7 +1164,7 @@ def test_a_second_client_waits_while_the_first_is_served(server):
             )
         first.sendall(b"Host: test\r\n\r\n")
         second.settimeout(PATIENCE)
-        replies = [parse_reply(receive_all(client)).status for client in (first, second)]
+        replies = [read_reply(client).status for client in (first, second)]
     assert replies == [200, 200], f"The two clients got {replies}."
     server.wait_for_line(r"GET /\?second")
     asked = [line for line in server.output() if "GET /?" in line]

@@ -13,7 +13,16 @@ import time
 import psutil
 import pytest
 
-from tests.harness import Server, connect, get, is_at_work, wait_until
+from tests.harness import (
+    Server,
+    connect,
+    format_request,
+    get,
+    is_at_work,
+    open_reply,
+    read_body,
+    wait_until,
+)
 
 STEP = "step04_fork"
 APPLICATION = "fork_apps:application"
@@ -37,13 +46,12 @@ def who_answers(server):
 
 
 @contextlib.contextmanager
-def request_at(gate, server):
-    """Begin a request that waits at the gate. Give its PID, and a file with the rest to come."""
-    with connect(server) as connection, connection.makefile("rb") as stream:
-        connection.sendall(f"GET {gate.target} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
-        while stream.readline().strip():  # the status line and the headers
-            pass
-        yield int(stream.readline()), stream
+def request_at(gate, server, version="HTTP/1.1"):
+    """Begin a request that waits at the gate. Give its PID, and its open reply: see open_reply."""
+    with connect(server) as connection:
+        connection.sendall(format_request(gate.target, version=version))
+        with open_reply(connection) as response:
+            yield int(response.readline()), response
 
 
 def zombies(server):
@@ -167,7 +175,7 @@ def test_a_child_closes_its_copy_of_the_listener(server, gate):
 @pytest.mark.until_step05
 def test_a_child_works_on_when_the_server_is_killed_and_the_port_is_free(start, gate):
     server = start("fork_apps:application")
-    with request_at(gate, server) as (pid, stream):
+    with request_at(gate, server) as (pid, response):
         server.process.kill()
         server.process.wait()
         try:
@@ -178,11 +186,8 @@ def test_a_child_works_on_when_the_server_is_killed_and_the_port_is_free(start, 
                 f"has a copy of the listener. Where does the child close it?\n{problem}"
             ) from None
         gate.open()
-        try:
-            rest = stream.read()
-        except OSError:
-            rest = b""
-    assert rest == b"the rest", (
+        rest, is_whole = read_body(response)
+    assert (rest, is_whole) == (b"the rest", True), (
         f"No child worked on when the server was killed: {rest!r} came after that. "
         "A child is a process of its own, with its own copy of the connection."
     )
@@ -218,18 +223,19 @@ def test_a_child_serves_one_client_and_ends(server):
 
 
 @pytest.mark.lesson("the-child-leaves-by-os_exit")
-def test_what_an_application_prints_is_there_once(start):
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_what_an_application_prints_is_there_once(start, stream):
     server = start("fork_apps:application")
     for text in ("first", "second"):
         get(server, f"/print?{text}")
     server.send_signal(signal.SIGINT)
     server.wait()
-    output = "".join(server.output())
+    output = "".join(server.output(stream))
     counts = [output.count("<first>"), output.count("<second>")]
     assert counts == [1, 1], (
-        f"The application wrote two texts, without a line end, and they are on stdout {counts} "
+        f"The application wrote two texts, without a line end, and they are on {stream} {counts} "
         "times, not once each. What a process writes waits in a buffer of its own. os._exit does "
-        "not flush it, and each child gets a copy of what the parent left in it. stdout has:\n"
+        f"not flush it, and each child gets a copy of what the parent left in it. {stream} has:\n"
         f"{output}"
     )
 
@@ -312,6 +318,50 @@ def test_a_fork_that_fails_is_answered_503(start, tmp_path):
     switch.unlink()
     assert get(server, "/process").status == 200, (
         "Fork works again, but not the server. After a fork that fails it should go on."
+    )
+
+
+@pytest.mark.lesson("the-child-leaves-by-os_exit")
+@pytest.mark.new("The server itself ran the application")
+@pytest.mark.parametrize("version", ["HTTP/1.1", "HTTP/1.0"])
+def test_the_client_of_a_killed_child_notices_that_its_body_is_cut(start, gate, version):
+    server = start("fork_apps:application")
+    with request_at(gate, server, version) as (pid, response):
+        os.kill(pid, signal.SIGKILL)
+        rest, is_whole = read_body(response)
+    assert pid != server.pid, (
+        f"The server itself ran the application: process {pid}. It was killed, and nobody is left."
+    )
+    assert (rest, is_whole) == (b"", False), (
+        f"The child was killed in the middle of its answer, and to a client of {version} the body "
+        "looks whole. The kernel closes the connection of a process that has ended. What tells the "
+        "client that more was to come? A last chunk that is missing, or a reset: SO_LINGER."
+    )
+
+
+@pytest.mark.lesson("fork-can-fail")
+@pytest.mark.new("fork failed, and the client got")
+@pytest.mark.until_step05
+def test_a_server_that_cannot_fork_waits_for_nobody(start, tmp_path):
+    switch = tmp_path / "fork_fails"
+    switch.touch()
+    server = start("fork_apps:application", environment={"FORK_FAILS_WHILE": str(switch)})
+    seconds = SOON
+    for _ in range(3):  # a busy machine may be slow once
+        with contextlib.ExitStack() as stack:
+            for _ in range(4):
+                stack.enter_context(connect(server))  # and says nothing
+            begin = time.monotonic()
+            try:
+                status = get(server, "/process", timeout=SOON).status
+            except (OSError, AssertionError) as problem:
+                status = f"no answer ({problem})"
+            seconds = time.monotonic() - begin
+        if seconds < 0.5:
+            break
+    assert status == 503 and seconds < 0.5, (
+        f"fork failed, and the client got {status}, {seconds:.1f} s after it came. Four clients "
+        "before it said nothing. The parent should answer and close, and wait for none of them."
     )
 
 

@@ -12,7 +12,19 @@ import threading
 import psutil
 import pytest
 
-from tests.harness import PATIENCE, ROOT, connect, get, is_at_work, receive_all, wait_until
+from tests.harness import (
+    APPLICATIONS,
+    PATIENCE,
+    ROOT,
+    connect,
+    get,
+    is_at_work,
+    open_reply,
+    parse_reply,
+    read_body,
+    receive_all,
+    wait_until,
+)
 
 STEP = "step05_zombies"
 APPLICATION = "fork_apps:application"
@@ -22,28 +34,24 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this step needs
 
 
 class RequestAtGate:
-    """A request that has begun and waits at a gate: the PID of its process, and its stream."""
+    """A request that has begun and waits at a gate: the PID of its process, and its reply."""
 
     def __init__(self, gate, server):
         self.connection = connect(server)
         self.connection.sendall(f"GET {gate.target} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
-        self.stream = self.connection.makefile("rb")
-        while self.stream.readline().strip():  # the status line and the headers
-            pass
-        self.pid = int(self.stream.readline())
+        self.response = open_reply(self.connection)
+        self.pid = int(self.response.readline())
 
     def rest(self):
-        """Return what else comes until the end of the stream, or until the connection is lost."""
-        try:
-            return self.stream.read()
-        except OSError as error:
-            return str(error).encode()
+        """Return what else comes of the body, and note whether it is whole: in is_whole."""
+        rest, self.is_whole = read_body(self.response)
+        return rest
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        self.stream.close()
+        self.response.close()
         self.connection.close()
 
 
@@ -289,6 +297,56 @@ def check_end(server):
     )
 
 
+@pytest.mark.lesson("orphans")
+def test_a_child_whose_server_was_killed_gets_a_new_parent(start, gate):
+    server = start("fork_apps:application")
+    ancestors = {1, *(process.pid for process in psutil.Process(server.pid).parents())}
+    with RequestAtGate(gate, server) as request:
+        server.process.kill()
+        server.process.wait()
+        parent = psutil.Process(request.pid).ppid()
+        gate.open()
+        assert request.rest() == b"the rest", "The child of a killed server works on to its end."
+    assert parent in ancestors, (
+        f"The server, process {server.pid}, was killed, and its child has the parent {parent}. An "
+        "orphan goes to process 1, or to the nearest ancestor that is a subreaper: one of "
+        f"{sorted(ancestors)}."
+    )
+
+
+# A module that starts a program, which ends when the named pipe in READ_FROM is closed.
+STARTS_A_PROGRAM = """
+import os
+from subprocess import DEVNULL, Popen
+from fork_apps import application
+program = Popen(["cat", os.environ["READ_FROM"]], stdout=DEVNULL, stderr=DEVNULL)
+"""
+
+
+def start_with_a_program(start, folder, gate, *arguments):
+    """Start a server whose application starts a program when it is imported."""
+    (folder / "starts_a_program.py").write_text(STARTS_A_PROGRAM)
+    environment = {"PYTHONPATH": str(APPLICATIONS), "READ_FROM": str(gate.path)}
+    return start("starts_a_program:application", *arguments, cwd=folder, environment=environment)
+
+
+@pytest.mark.lesson("the-orderly-stop")
+@pytest.mark.new("did not wait for a program")
+@pytest.mark.until_step05
+def test_the_stop_waits_for_every_child_whoever_started_it(start, tmp_path, gate):
+    server = start_with_a_program(start, tmp_path, gate)
+    [program] = psutil.Process(server.pid).children()
+    server.send_signal(signal.SIGTERM)
+    wait_until(lambda: is_refused(server), "SIGTERM came, and the server takes connections.")
+    gate.open()
+    server.wait()
+    assert any(f"child {program.pid} ended with 0" in line for line in server.output()), (
+        f"The server did not wait for a program, process {program.pid}, that the application had "
+        f"started: it is a child, too. It printed:\n{server.report()}"
+    )
+    check_end(server)
+
+
 @pytest.mark.lesson("the-orderly-stop")
 @pytest.mark.new("did not wait for the request in flight")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -366,7 +424,7 @@ def test_sigterm_under_load_cuts_no_answer_short(start):
     server.send_signal(signal.SIGTERM)
     for thread in clients:
         thread.join(PATIENCE)
-    cut = [answer for answer in answers if answer and not re.search(rb"\r\n\r\n\d+ \d+$", answer)]
+    cut = [answer for answer in answers if answer and not parse_reply(answer).is_whole]
     assert not cut, f"The server was told to stop, and cut {len(cut)} answers short: {cut[:3]}"
     check_end(server)
 

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import sys
 import threading
 import time
 
@@ -10,17 +11,27 @@ import psutil
 import pytest
 
 from tests.applications.fork_apps import Gate
+from tests.fixtures import LINUX
 from tests.harness import (
     APPLICATIONS,
     PATIENCE,
     Server,
     connect,
+    format_request,
     get,
     is_at_work,
     receive_all,
+    seconds_of_a_fifth_client,
     wait_until,
 )
-from tests.test_step05_zombies import SOON, RequestAtGate, check_end, check_log, is_refused
+from tests.test_step05_zombies import (
+    SOON,
+    RequestAtGate,
+    check_end,
+    check_log,
+    is_refused,
+    start_with_a_program,
+)
 
 STEP = "step06_prefork"
 APPLICATION = "fork_apps:application"
@@ -172,6 +183,18 @@ def test_as_many_slow_clients_as_workers_hold_up_all_others(two):
         assert receive_all(third).startswith(b"HTTP/1.1 200"), (
             "One of two slow clients has gone, and the client that waited got no answer."
         )
+
+
+@pytest.mark.lesson("what-it-costs")
+@new
+@pytest.mark.parametrize("target", ["/process", pytest.param("/large?200000", marks=LINUX)])
+def test_clients_that_keep_their_ends_open_hold_up_no_worker(two, target):
+    requests = format_request(target), format_request("/process")
+    seconds = seconds_of_a_fifth_client(two, *requests)
+    assert seconds < 0.5, (
+        f"Four clients had read their answers, and kept their ends of the connections open. The "
+        f"answer of a fifth client took {seconds:.2f} s. Wait for nobody who has all of his answer."
+    )
 
 
 @pytest.mark.lesson("what-a-worker-remembers")
@@ -382,6 +405,47 @@ def test_all_workers_end_with_the_server_and_the_port_is_free(start):
     assert not left, f"The server has ended, and its workers {left} serve on."
     assert is_refused(server)
     start(APPLICATION, "--workers", "1", port=server.port)
+
+
+@pytest.mark.lesson("the-orderly-stop")
+@new
+def test_the_stop_waits_for_no_child_but_the_workers(start, tmp_path, gate):
+    server = start_with_a_program(start, tmp_path, gate, "--workers", "2")
+    server.wait_for_line("started child", count=2)
+    server.send_signal(signal.SIGTERM)
+    try:
+        server.wait(2 * SOON)
+    except AssertionError as problem:
+        raise AssertionError(
+            "The application had started a program, which runs on, and at the stop the server "
+            f"waits for it. It should wait for its workers only: it knows their PIDs.\n{problem}"
+        ) from None
+    gate.open()
+    check_end(server)
+
+
+IGNORED = "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execvp("
+IGNORED += "sys.argv[1], sys.argv[1:])"
+
+
+@pytest.mark.lesson("the-parent-looks-after-its-workers")
+@new
+def test_a_server_that_was_started_with_sigchld_ignored_replaces_its_workers(command):
+    command = [*command, APPLICATION, "--workers", "1", "--port", "0"]
+    with Server([sys.executable, "-c", IGNORED, *command]) as server:
+        [pid] = workers(server, 1)
+        os.kill(pid, signal.SIGKILL)
+        try:
+            check_log(server, pid, -9)
+            assert pid not in workers(server, 1)
+        except AssertionError as problem:
+            raise AssertionError(
+                "Who started the server ignored SIGCHLD, and a child inherits that. Then the "
+                "kernel keeps no status of a worker that has ended, and the parent waits in vain. "
+                f"Set SIGCHLD to SIG_DFL.\n{problem}"
+            ) from None
+        server.send_signal(signal.SIGTERM)
+        check_end(server)
 
 
 @pytest.mark.lesson("the-orderly-stop")

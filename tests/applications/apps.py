@@ -140,6 +140,11 @@ def writes(environ, start_response):
     return [b"returned"]
 
 
+def writes_text(environ, start_response):
+    start_response("200 OK", TEXT)("text, not bytes")
+    return [b"not to be seen"]
+
+
 def one_piece(environ, start_response):
     start_response("200 OK", TEXT)
     return [b"all of it"]
@@ -159,6 +164,43 @@ def one_piece_of_a_generator(environ, start_response):
 def no_piece(environ, start_response):
     start_response("200 OK", TEXT)
     return []
+
+
+class WithLength:
+    """A body of two pieces, of which len() says something else, or nothing."""
+
+    def __init__(self, length):
+        self.length = length
+
+    def __len__(self):
+        if self.length is None:
+            raise TypeError("nobody knows how many pieces will come")
+        return self.length
+
+    def __iter__(self):
+        return iter([b"one", b"two"])
+
+
+def length_fails(environ, start_response):
+    start_response("200 OK", TEXT)
+    return WithLength(None)
+
+
+def length_lies(environ, start_response):
+    start_response("200 OK", TEXT)
+    return WithLength(1)
+
+
+def large(environ, start_response):
+    """Send as many bytes as the query says, in one piece."""
+    start_response("200 OK", TEXT)
+    return [b"x" * int(arguments(environ)["bytes"])]
+
+
+def large_in_pieces(environ, start_response):
+    """Send as many pieces of 64 KiB as the query says, and do not say how long the body is."""
+    start_response("200 OK", TEXT)
+    return (b"x" * 65536 for _ in range(int(arguments(environ)["pieces"])))
 
 
 def endless(environ, start_response):

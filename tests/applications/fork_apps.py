@@ -41,6 +41,7 @@ class Gate:
 
     def __init__(self, path):
         os.mkfifo(path)
+        self.path = path
         self.descriptor = os.open(path, os.O_RDWR)
         self.target = f"/gate?{urllib.parse.quote(str(path))}"
 
@@ -93,6 +94,11 @@ def big(environ, argument):
     return [b"x" * 1_000_000] * 32
 
 
+def large(environ, number):
+    """Send so many bytes, in one piece."""
+    return [b"x" * int(number)]
+
+
 def wait_at_gate(environ, gate):
     """Send the PID, then wait until the named pipe is closed at its other end, then send the rest.
 
@@ -105,8 +111,9 @@ def wait_at_gate(environ, gate):
 
 
 def print_text(environ, text):
-    """Print a text in brackets, and no line end: it stays in a buffer of this process."""
+    """Print a text in brackets, and no line end: it stays in the buffers of this process."""
     sys.stdout.write(f"<{text}>")
+    environ["wsgi.errors"].write(f"<{text}>")
     return [b"printed"]
 
 
@@ -159,6 +166,7 @@ PAGES = {
     "/multiprocess": show_multiprocess,
     "/sleep": sleep,
     "/big": big,
+    "/large": large,
     "/gate": wait_at_gate,
     "/print": print_text,
     "/end": end,
