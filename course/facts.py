@@ -154,7 +154,23 @@ def changed_names(old, new):
     return {name for name in old | new if old.get(name) != new.get(name)}
 
 
-def changed_lines(old_step, new_step):
-    """Return how many lines of code in server.py a step adds or changes."""
-    old, new = (code_lines(ROOT / step / "server.py") for step in (old_step, new_step))
-    return sum(line.startswith("+ ") for line in difflib.ndiff(old, new))
+def changed_lines(before, after):
+    """Return how many lines of code of the server and its client a folder adds or changes."""
+    total = 0
+    for name in ("server.py", "http_message.py", "wsgi.py", "client.py"):
+        old, new = (
+            code_lines(ROOT / folder / name) if (ROOT / folder / name).exists() else []
+            for folder in (before, after)
+        )
+        total += sum(line.startswith("+ ") for line in difflib.ndiff(old, new))
+    return total
+
+
+def new_lines(step):
+    """Return how many lines of code a step adds or changes: for its idea, and for its armour.
+
+    The armour is what the last stage adds; a step without stages has none of its own.
+    """
+    before = folder_before(step) if step != STEPS[0] else "nothing"
+    idea = folder_of(step, STAGES[step] - 1 or 1)
+    return changed_lines(before, idea), changed_lines(idea, step)

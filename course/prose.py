@@ -1,9 +1,11 @@
-"""Fill in what the READMEs quote from the code: run it after a change, by "make prose".
+"""Fill in what the pages of the steps quote from the code: run it after a change, by "make prose".
 
-A README marks each place with a comment, and the fenced block after it is filled:
+A page marks each place with a comment, and the fenced block after it is filled:
 
     <!-- diff: step03_wsgi/server.py step04_fork/server.py -->
     <!-- mistake: no handler -->
+
+A diff of two folders, such as two stages, has all Python files in which they differ.
 """
 
 import re
@@ -14,16 +16,22 @@ from tests.harness import ROOT
 MARKED = re.compile(r"<!-- (diff|mistake): (.+?) -->\n+```diff\n(.*?)```\n", re.DOTALL)
 
 
+def diff(old, new):
+    """Return the unified diff of two files or folders. What the old one lacks is new."""
+    if (ROOT / new).is_dir():
+        names = sorted(path.name for path in (ROOT / new).glob("*.py"))
+        return "\n".join(filter(None, (diff(f"{old}/{name}", f"{new}/{name}") for name in names)))
+    text = (ROOT / old).read_text("utf-8") if (ROOT / old).exists() else ""
+    return unified_diff(text, (ROOT / new).read_text("utf-8"), old, new)
+
+
 def fill(text, step):
-    """Return the text of a README of that step, with all its marked blocks filled in."""
+    """Return the text of a page of that step, with all its marked blocks filled in."""
 
     def block(match):
         kind, name = match[1], match[2]
         if kind == "diff":
-            old, new = name.split()
-            content = unified_diff(
-                (ROOT / old).read_text("utf-8"), (ROOT / new).read_text("utf-8"), old, new
-            )
+            content = diff(*name.split())
         else:
             [mistake] = [m for m in read_mistakes() if m.name == name and m.step == step]
             text = (ROOT / step / mistake.file).read_text("utf-8")
@@ -35,8 +43,8 @@ def fill(text, step):
 
 
 def main():
-    """Fill in all READMEs of the steps, in both languages, and say which ones changed."""
-    for path in sorted(ROOT.glob("step*/README*.md")):
+    """Fill in all pages of the steps, in both languages, and say which ones changed."""
+    for path in sorted(ROOT.glob("step*/*.md")):
         text = path.read_text("utf-8")
         filled = fill(text, path.parent.name)
         if filled != text:

@@ -43,7 +43,7 @@ def main():
     arguments = parser.parse_args()
     try:
         reply = echo(arguments.host, arguments.port, os.fsencode(arguments.message))
-    except (OSError, OverflowError, UnicodeError) as error:
+    except (OSError, OverflowError, TypeError) as error:
         parser.error(f"no echo from {arguments.host}:{arguments.port}: {error}")
     sys.stdout.buffer.write(reply + b"\n")
 

@@ -21,7 +21,8 @@ def listen(host, port):
     """Return a socket that listens on an IP address or host name and a TCP port.
 
     Port 0 lets the kernel choose a free port. Raises OSError if the address cannot
-    be had, and OverflowError if the port is above 65535. See listen(2), socket(7).
+    be had, OverflowError if the port is above 65535, and TypeError if the name cannot be
+    one. See listen(2), socket(7).
     """
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)  # 1. create
     try:
@@ -89,8 +90,9 @@ def work(listener, application, parent):
             return  # the parent starts another worker
         try:
             handle(connection, address, application, multiprocess=True)  # 6. read and answer
-            sys.stdout.flush()
-            sys.stderr.flush()
+            with contextlib.suppress(AttributeError, OSError, ValueError):  # nobody reads them
+                sys.stdout.flush()
+                sys.stderr.flush()
         finally:
             connection.close()  # 7. close, and accept again
 
@@ -115,7 +117,7 @@ def handle(connection, address, application, multiprocess=False):
     try:
         request = read_request(connection)
         with request.body:
-            environ = make_environ(request, connection.getsockname(), address, multiprocess)
+            environ = make_environ(request, connection.getsockname(), (host, port), multiprocess)
             status = run_application(application, environ, connection)
         log(client, f"{request.method} {request.target} {request.version} -> {status}")
     except HTTPError as error:  # this request gets no page
@@ -151,6 +153,8 @@ def main():
     parser.add_argument("--port", type=int, default=8000, help="port to listen on; 0: any free one")
     parser.add_argument("--workers", type=int, default=WORKERS, help="processes that serve")
     arguments = parser.parse_args()
+    if not arguments.host:  # bind would take it for every interface
+        parser.error("argument --host: there is no address in it")
     if arguments.workers < 1:
         parser.error(f"argument --workers: {arguments.workers} is less than 1")
     if not hasattr(os, "fork"):
@@ -161,7 +165,7 @@ def main():
         parser.error(f"cannot load {arguments.application}: {error}")
     try:
         listener = listen(arguments.host, arguments.port)
-    except (OSError, OverflowError, UnicodeError) as error:
+    except (OSError, OverflowError, TypeError) as error:
         parser.error(f"cannot listen on {arguments.host}:{arguments.port}: {error}")
     with listener, contextlib.suppress(KeyboardInterrupt):
         serve(listener, application, arguments.workers)

@@ -111,6 +111,23 @@ def test_it_listens_on_the_host_that_is_named(start):
     connect(server).close()
 
 
+@pytest.mark.lesson("3-bind")
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no address 127.0.0.2")
+def test_it_listens_on_every_interface_if_it_is_asked_to(start):
+    server = start("--host", "0.0.0.0")
+    assert server.address[0] == "0.0.0.0", (
+        f"With --host 0.0.0.0 the server says that it listens on {server.address[0]}."
+    )
+    for host in ("127.0.0.1", "127.0.0.2"):
+        try:
+            socket.create_connection((host, server.port), PATIENCE).close()
+        except OSError as error:
+            raise AssertionError(
+                f"With --host 0.0.0.0 the server must take connections to each address of this "
+                f"machine. At {host} it takes none: {error}"
+            ) from None
+
+
 @pytest.mark.lesson("2-set-options")
 def test_a_restarted_server_gets_its_port_back(start):
     first = start()
@@ -180,6 +197,8 @@ def test_a_forbidden_port_gets_one_clear_line(command):
         ["--host", "192.0.2.1"],  # not an address of this machine
         ["--host", "::1"],  # not an address for AF_INET
         ["--host", "a..b"],  # not a name
+        ["--host", "é.."],
+        ["--host", ""],  # bind would take it for every interface
     ],
     ids=" ".join,
 )
@@ -398,6 +417,67 @@ def test_one_client_after_another_is_served(server):
             f"Client {number} sent {message!r} and got {echo!r}. After each client the server "
             "goes back to accept."
         )
+
+
+def limit_descriptors(server, number):
+    """Let a server and its children open no more descriptors than a number; None: as many as ever.
+
+    Those that they have open stay open. Returns these processes.
+    """
+    processes = [psutil.Process(server.pid)]
+    most = processes[0].rlimit(psutil.RLIMIT_NOFILE)[1]
+    limits = (most if number is None else number), most
+    processes[0].rlimit(psutil.RLIMIT_NOFILE, limits)  # first: a child that comes now has it, too
+    processes += processes[0].children(recursive=True)
+    for process in processes[1:]:
+        process.rlimit(psutil.RLIMIT_NOFILE, limits)
+    return processes
+
+
+def seconds_at_work(processes):
+    """Return how much of a processor's time some processes have used so far."""
+    return sum(sum(process.cpu_times()[:2]) for process in processes if process.is_running())
+
+
+@pytest.mark.lesson("5-accept")
+@pytest.mark.skipif(not hasattr(psutil.Process, "rlimit"), reason="needs prlimit(2), of Linux")
+def test_an_error_of_accept_is_not_the_end(start):
+    """Without a free descriptor a server cannot accept. When there is one again, it can."""
+    server = start()
+    processes = limit_descriptors(server, 1)
+    request = b"GET / HTTP/1.0\r\n\r\n"  # an answer comes from every step
+    with connect(server, QUIET) as first, contextlib.suppress(OSError):
+        first.sendall(request)  # an accept that waits already has its descriptor, on Linux
+        first.shutdown(socket.SHUT_WR)
+        while first.recv(MIB):
+            pass
+    before = seconds_at_work(processes)
+    with socket.socket() as connection:
+        connection.settimeout(QUIET)
+        try:
+            connection.connect(server.address)
+            connection.sendall(request)
+            what_came = connection.recv(1)
+        except TimeoutError:
+            what_came = None  # it waits, as it should
+        except ConnectionError as error:
+            what_came = error
+        busy = seconds_at_work(processes) - before
+        assert what_came is None, (
+            f"accept failed, with 'Too many open files', and the next client got {what_came!r}. "
+            "Such an error passes, and must not end the server: log it, and accept again. It "
+            f"printed:\n{server.report()}"
+        )
+        assert busy < QUIET / 3, (
+            f"While accept failed, the server was busy for {busy:.1f} of {QUIET} seconds. It tries "
+            "again and again, without a pause."
+        )
+        assert [*server.output()[1:], *server.output("stderr")], (
+            "accept failed, and the server did not say so. Somebody will look for the reason."
+        )
+        limit_descriptors(server, None)
+        connection.settimeout(PATIENCE)
+        receive_exactly(connection, 1)
 
 
 @pytest.mark.lesson("what-is-still-wrong")

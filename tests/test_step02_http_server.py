@@ -15,7 +15,16 @@ import psutil
 import pytest
 import requests
 
-from tests.harness import PATIENCE, connect, parse_reply, receive_all
+from tests.fixtures import LINUX
+from tests.harness import (
+    PATIENCE,
+    connect,
+    connect_with_small_buffer,
+    format_request,
+    parse_reply,
+    receive_all,
+    seconds_of_a_fifth_client,
+)
 
 STEP = "step02_http_server"
 MIB = 1024 * 1024
@@ -266,6 +275,13 @@ def test_a_body_may_arrive_long_after_its_head(server):
         assert read_reply(connection).status == 405, "POST / must get 405 after its body."
 
 
+
+def long_request_line(size):
+    """Return a request whose first line has so many bytes, its CR LF included."""
+    spare = size - len(b"GET /? HTTP/1.1\r\n")
+    return b"GET /?" + b"a" * spare + b" HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
 GOOD_REQUESTS = {
     "HTTP/1.0 without Host": (b"GET / HTTP/1.0\r\n\r\n", 200),
     "HTTP/1.2": (b"GET / HTTP/1.2\r\nHost: x\r\n\r\n", 200),
@@ -318,9 +334,22 @@ GOOD_REQUESTS = {
         b"3\r\nabc\r\n0\r\nX-Sum: 1\r\nX-More: 2\r\n\r\n",
         405,
     ),
-    "target of 8 KiB": (b"GET /?" + b"a" * (8 * 1024 - 2) + b" HTTP/1.1\r\nHost: x\r\n\r\n", 200),
+    "chunk size of 17 digits": (
+        b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"00000000000000003\r\nabc\r\n0\r\n\r\n",
+        405,
+    ),
+    "chunk extension of 8 KiB": (
+        b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"3;" + b"x" * (8 * 1024 - 4) + b"\r\nabc\r\n0\r\n\r\n",
+        405,
+    ),
+    "request line of 8 KiB": (long_request_line(8 * 1024), 200),
     "100 headers": (b"GET / HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * 99 + b"\r\n", 200),
-    "head of 60 KiB": (b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"b" * 60 * 1024 + b"\r\n\r\n", 200),
+    "headers of 60 KiB": (
+        b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"b" * 60 * 1024 + b"\r\n\r\n",
+        200,
+    ),
 }
 
 
@@ -420,6 +449,7 @@ MALFORMED = {
     "Content-Length a word": (headers(b"Content-Length: five"), 400),
     "Content-Length empty": (headers(b"Content-Length:"), 400),
     "Content-Length a fraction": (headers(b"Content-Length: 5.0") + b"abcde", 400),
+    "Content-Length of 5000 digits": (headers(b"Content-Length: " + b"9" * 5000), 400),
     "Content-Length twice, different": (
         headers(b"Content-Length: 5", b"Content-Length: 6") + b"abcdef",
         400,
@@ -445,27 +475,36 @@ MALFORMED = {
     "chunk size with 0x": (chunks(b"0x3\r\nabc\r\n0\r\n\r\n"), 400),
     "chunk size with underscore": (chunks(b"0_3\r\nabc\r\n0\r\n\r\n"), 400),
     "chunk size with a space first": (chunks(b" 3\r\nabc\r\n0\r\n\r\n"), 400),
-    "chunk size of 17 digits": (chunks(b"00000000000000003\r\nabc\r\n0\r\n\r\n"), 400),
     "chunk shorter than its size": (chunks(b"5\r\nabc\r\n0\r\n\r\n"), 400),
     "chunk longer than its size": (chunks(b"2\r\nabc\r\n0\r\n\r\n"), 400),
     "chunk without its end": (chunks(b"3\r\nabc0\r\n\r\n"), 400),
     "chunk ended by LF": (chunks(b"3\r\nabc\n0\r\n\r\n"), 400),
     "chunk line ended by LF": (chunks(b"3\nabc\r\n0\r\n\r\n"), 400),
-    "chunk extension without end": (chunks(b"3;" + b"x" * 5000), 400),
+    "chunk extension of 9 KiB": (
+        chunks(b"3;" + b"x" * 9 * 1024 + b"\r\nabc\r\n0\r\n\r\n"),
+        400,
+    ),
+    "chunk extension without end": (chunks(b"3;" + b"x" * 9 * 1024), 400),
     "control character in an extension": (chunks(b"3;a\x00\r\nabc\r\n0\r\n\r\n"), 400),
     "trailer that is no header": (chunks(b"0\r\nnonsense\r\n\r\n"), 400),
+    # Where the last coding is not chunked, nobody can tell where the body ends.
+    "gzip": (headers(b"Transfer-Encoding: gzip"), 400),
+    "chunked, gzip": (headers(b"Transfer-Encoding: chunked, gzip") + b"0\r\n\r\n", 400),
+    "identity": (headers(b"Transfer-Encoding: identity"), 400),
+    "empty": (headers(b"Transfer-Encoding:"), 400),
+    "no coding that is known": (headers(b"Transfer-Encoding: xchunked") + b"0\r\n\r\n", 400),
 }
 
 TOO_MUCH = {
-    "target": (line(b"GET /" + b"a" * (8 * 1024) + b" HTTP/1.1"), 414),
-    "target without end": (b"GET /" + b"a" * (64 * 1024), 414),
+    "request line": (long_request_line(8 * 1024 + 1), 414),
+    "request line without end": (b"GET /" + b"a" * (64 * 1024), 414),
     "headers": (b"GET / HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * 100 + b"\r\n", 431),
     "header": (headers(b"A: " + b"b" * (64 * 1024)), 431),
     "header without end": (b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"b" * (70 * 1024), 431),
     "head of many headers": (headers(*[b"A: " + b"b" * 1000] * 80), 431),
     "trailers": (chunks(b"0\r\n" + b"A: b\r\n" * 101 + b"\r\n"), 431),
     "Content-Length": (headers(b"Content-Length: 300000000"), 413),
-    "Content-Length of 5000 digits": (headers(b"Content-Length: " + b"9" * 5000), 413),
+    "Content-Length of 1000 digits": (headers(b"Content-Length: " + b"9" * 1000), 413),
     "chunk": (chunks(b"FFFFFFFFFFFFFFFF\r\nabc"), 413),
 }
 
@@ -473,11 +512,12 @@ NOT_HERE = {
     "HTTP/2.0": (line(b"GET / HTTP/2.0"), 505),
     "HTTP/0.9": (line(b"GET / HTTP/0.9"), 505),
     "HTTP/2 preface": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
-    "gzip": (headers(b"Transfer-Encoding: gzip"), 501),
     "gzip, chunked": (headers(b"Transfer-Encoding: gzip, chunked") + b"0\r\n\r\n", 501),
     "chunked twice": (headers(b"Transfer-Encoding: chunked, chunked") + b"0\r\n\r\n", 501),
-    "identity": (headers(b"Transfer-Encoding: identity"), 501),
-    "empty": (headers(b"Transfer-Encoding:"), 501),
+    "gzip, chunked, in two lines": (
+        headers(b"Transfer-Encoding: gzip", b"Transfer-Encoding: chunked") + b"0\r\n\r\n",
+        501,
+    ),
 }
 
 
@@ -485,7 +525,8 @@ def assert_refused(server, request_bytes, status):
     reply = ask(server, request_bytes, hint=f"That was for {request_bytes[:100]!r}.")
     assert reply.status == status, (
         f"{request_bytes[:100]!r} got {reply.status} {reply.reason}, not {status}. Input from "
-        "outside is never trusted: look in http_message.py for the place that reads it."
+        "outside is never trusted: a request that breaks a rule is refused, and the lesson's "
+        "table says with which status."
     )
 
 
@@ -655,6 +696,39 @@ def test_the_connection_ends_after_one_response(server):
     assert reply.body.count(b"HTTP/1.1 ") == 0, (
         "Two responses came over one connection. This server said Connection: close, and the "
         "client does not expect more."
+    )
+
+
+# Sixty lines of a thousand bytes: the page /request shows them, and is as long.
+LARGE = [f"X-Line-{number}: {'x' * 980}" for number in range(60)]
+
+
+@pytest.mark.lesson("an-error-page-that-arrives")
+def test_a_stray_line_end_during_a_large_answer_does_not_cut_it(server):
+    with connect_with_small_buffer(server) as connection:
+        connection.sendall(format_request("/request", headers=LARGE))
+        start = connection.recv(9, socket.MSG_PEEK)
+        assert start == b"HTTP/1.1 ", f"No HTTP status line came back, but {start!r}."
+        server.wait_for_line(f":{connection.getsockname()[1]} GET /request")  # all is on its way
+        with contextlib.suppress(ConnectionError):  # the server may have reset the connection
+            connection.sendall(b"\r\n")
+        reply = read_reply(connection)
+    assert reply.is_whole, (
+        f"Of {reply.header('Content-Length')} bytes {len(reply.body)} came, then a reset. A socket "
+        "that is closed while it holds bytes that nobody has read resets the connection, and what "
+        "is on its way is lost. End our half of the stream, then read what still comes."
+    )
+
+
+@pytest.mark.lesson("an-error-page-that-arrives")
+@pytest.mark.parametrize("lines", [[], pytest.param(LARGE, marks=LINUX)], ids=["small", "large"])
+def test_clients_that_keep_their_ends_open_hold_up_nobody(server, lines):
+    assert_alive(server, "other tests")
+    requests = format_request("/request", headers=lines), format_request("/")
+    seconds = seconds_of_a_fifth_client(server, *requests)
+    assert seconds < 0.5, (
+        f"Four clients had read their answers, and kept their ends of the connections open. The "
+        f"answer of a fifth client took {seconds:.2f} s. Wait for nobody who has all of his answer."
     )
 
 

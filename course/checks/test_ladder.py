@@ -3,14 +3,12 @@
 import ast
 import itertools
 import os
-import shlex
-import subprocess
 import sys
-import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from course.facts import changed_lines, changed_names, definitions, file_of_tests
+from course.facts import changed_lines, changed_names, definitions
+from course.runs import run_tests
 from tests.harness import ROOT, STEPS
 
 # What a step inherits, and from which step on.
@@ -78,41 +76,26 @@ def test_few_lines_change(step):
     assert changed_lines(before, step) <= MOST_LINES[step]
 
 
-def run_tests(step, server, marker, report, *options):
-    """Run those tests of a step that a marker expression selects, against another server.
-
-    options: more words for pytest.
-    Return a list with a triple for each test: its name, its reason to fail, its failure or None.
-    """
-    command = [sys.executable, "-m", "pytest", "-q", "-m", marker, file_of_tests(step), *options]
-    tested = shlex.join([str(ROOT / server / "server.py"), *OPTIONS.get(server, [])])
-    command += ["--server", tested, f"--junitxml={report}"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
-    assert report.exists(), f"pytest made no report:\n{done.stdout}{done.stderr}"
-    results = []
-    for case in ElementTree.parse(report).iter("testcase"):
-        problems = [*case.iter("failure"), *case.iter("error")]
-        text = "\n".join(f"{problem.get('message')}\n{problem.text}" for problem in problems)
-        reasons = [item.get("value") for item in case.iter("property") if item.get("name") == "new"]
-        if [*case.iter("skipped")]:  # it says why: there is no curl here, for one
-            continue
-        results.append((case.get("name"), reasons[0] if reasons else None, text or None))
-    return results
+def run_marked(step, server, marker, report, *options):
+    """Run those tests of a step that a marker expression selects, against another step's server."""
+    words = [ROOT / server / "server.py", *OPTIONS.get(server, [])]
+    return run_tests(step, words, report, "-m", marker, *options)
 
 
 @needs_fork
 @pytest.mark.parametrize("before, step", NEIGHBOURS)
 def test_what_is_new_in_a_step_fails_on_the_step_before(before, step, tmp_path):
-    results = run_tests(step, before, "new", tmp_path / "report.xml")
+    results = run_marked(step, before, "new", tmp_path / "report.xml")
     assert results, f"No test of {step} is marked as new."
-    for name, reason, failure in results:
+    for name, noted, failure in results:
+        reason = noted["new"]
         assert failure, f"{name} is not new in {step}: {before} passes it."
         assert reason in failure, f"{name} fails on {before}, but not since {reason!r}:\n{failure}"
 
 
 def test_step_3_runs_applications_of_each_framework(tmp_path):
     step, words = "step03_wsgi", ["-k", "test_an_application_of_any_framework"]
-    results = run_tests(step, step, "new", tmp_path / "report.xml", *words)
+    results = run_marked(step, step, "new", tmp_path / "report.xml", *words)
     name = "test_an_application_of_any_framework_runs_unchanged"
     assert {test for test, _, _ in results} == {
         f"{name}[{framework}]" for framework in ("flask", "django", "bottle")
@@ -124,7 +107,7 @@ def test_step_3_runs_applications_of_each_framework(tmp_path):
 @pytest.mark.parametrize("step, later", list(itertools.combinations(STEPS, 2)))
 def test_a_later_step_does_what_an_earlier_one_did(step, later, tmp_path):
     marker = "not only_here" if later <= "step05_zombies" else "not only_here and not until_step05"
-    results = run_tests(step, later, marker, tmp_path / "report.xml")
+    results = run_marked(step, later, marker, tmp_path / "report.xml")
     assert results, f"All tests of {step} are marked only_here."
     failures = [f"{name}:\n{failure}" for name, _, failure in results if failure]
     assert not failures, f"{later} fails tests of {step}:\n" + "\n".join(failures)

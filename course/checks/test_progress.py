@@ -1,4 +1,4 @@
-"""The learner's loop: make start, make check and make progress.
+"""The learner's loop: make start, make check, make progress and make diff.
 
 It runs in a copy of the course, so that nobody's own folder mine/ is touched.
 """
@@ -15,7 +15,14 @@ import time
 
 import pytest
 
-from course.facts import file_of_tests, read_mistakes, section
+from course.facts import (
+    STAGES,
+    file_of_tests,
+    folder_before,
+    folder_of,
+    read_mistakes,
+    section,
+)
 from tests.harness import ROOT, STEPS
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="steps 4 and 5 need os.fork")
@@ -40,6 +47,9 @@ def course(tmp_path):
     return folder
 
 
+ALL_STAGES = [(step, n) for step in STEPS for n in range(1, STAGES[step] + 1) if STAGES[step] > 1]
+
+
 def loop(course, *arguments, **environment):
     """Run course.progress in a copy of the course; return what subprocess.run returns."""
     command = [sys.executable, "-m", "course.progress", *arguments]
@@ -48,12 +58,15 @@ def loop(course, *arguments, **environment):
 
 
 def contents(folder):
-    """Return all files of a folder: a dict from each path to the bytes."""
-    return {
-        path.relative_to(folder): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file() and not path.name.startswith("README") and "__pycache__" not in path.parts
-    }
+    """Return the files of a folder that are the server's: a dict from each name to the bytes."""
+    return {path.name: path.read_bytes() for path in folder.glob("*.*") if path.suffix != ".md"}
+
+
+def contents_of_mine(course):
+    """Return the same of mine/, in which there must be nothing else."""
+    mine = contents(course / "mine")
+    assert {*mine} == {*os.listdir(course / "mine")}
+    return mine
 
 
 def assert_one_line(done, *words):
@@ -69,13 +82,24 @@ def test_start_copies_the_step_before(course, step):
     done = loop(course, step[4:6], "--start")
     assert done.returncode == 0, done.stderr
     assert f"make check STEP={step[4:6]}" in done.stdout
-    given = {
-        path: data
-        for path, data in contents(ROOT / step).items()
-        if step == "step03_wsgi" and path.parts[0] in ("app.py", "flask_app.py")
-    }
     before = contents(ROOT / STEPS[STEPS.index(step) - 1])
-    assert contents(course / "mine") == before | given
+    assert contents_of_mine(course) == before | given(step)
+
+
+def given(step):
+    """Return the applications that a step gives its learner."""
+    names = ("app.py", "flask_app.py") if step == "step03_wsgi" else ()
+    return {name: (ROOT / step / name).read_bytes() for name in names}
+
+
+@pytest.mark.parametrize(("step", "stage"), ALL_STAGES)
+def test_a_stage_begins_with_the_one_before(course, step, stage):
+    done = loop(course, step[4:6], "--stage", str(stage), "--start")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith(f"    make check STEP={step[4:6]} STAGE={stage}\n")
+    [page] = re.findall(r"^Read (\S+),", done.stdout, re.MULTILINE)
+    assert section(page).startswith(f"Stage {stage}")
+    assert contents_of_mine(course) == contents(ROOT / folder_before(step, stage)) | given(step)
 
 
 def test_step_1_begins_with_a_frame_in_which_the_lesson_is_left_to_write(course):
@@ -101,8 +125,14 @@ def test_step_1_begins_with_a_frame_in_which_the_lesson_is_left_to_write(course)
 def test_mine_is_a_copy_of_the_step_itself(course, step):
     done = loop(course, step[4:6], "--copy")
     assert done.returncode == 0, done.stderr
-    assert contents(course / "mine") == contents(ROOT / step)
+    assert contents_of_mine(course) == contents(ROOT / step)
     assert f"make check STEP={step[4:6]}" in done.stdout
+
+
+def test_mine_may_be_a_copy_of_a_stage(course):
+    done = loop(course, "02", "--stage", "3", "--copy")
+    assert contents_of_mine(course) == contents(ROOT / folder_of("step02_http_server", 3))
+    assert "make check STEP=02 STAGE=3" in done.stdout
 
 
 @pytest.mark.parametrize("option", ["--start", "--copy"])
@@ -164,6 +194,23 @@ def test_a_step_that_does_not_exist_is_one_line(course, number, option):
     assert not (course / "mine").exists()
 
 
+@pytest.mark.parametrize("option", [[], ["--start"], ["--copy"]], ids=str)
+@pytest.mark.parametrize(
+    ("step", "stage", "words"),
+    [
+        ("02", "6", "no stage 6. Step 2 has the stages 1 to 5"),
+        ("03", "0", "no stage 0. Step 3 has the stages 1 to 5"),
+        ("02", "x", "no stage x"),
+        ("02", "", "no stage"),
+        ("04", "1", "Only the steps 2 and 3"),
+        (None, "1", "Only the steps 2 and 3"),
+    ],
+)
+def test_a_stage_that_does_not_exist_is_one_line(course, option, step, stage, words):
+    assert_one_line(loop(course, *option, "--stage", stage, *filter(None, [step])), words)
+    assert not (course / "mine").exists()
+
+
 @pytest.mark.parametrize(
     "arguments", [["04"], [], ["04", "--server", "no/server.py"]], ids=" ".join
 )
@@ -209,6 +256,40 @@ def test_check_is_green_when_all_tests_pass(course):
     assert "--  " not in done.stdout
 
 
+def test_a_stage_that_is_done_says_what_it_cannot_do_yet(course):
+    shutil.copytree(ROOT / "step02_http_server/stages/stage2", course / "mine")
+    done = loop(course, "02", "--stage", "2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "--  " not in done.stdout and "Stage 2 of step 2 is done." in done.stdout
+    assert "diff -ru step02_http_server/stages/stage2 mine\n" in done.stdout
+    [page] = re.findall(r"^    Read: (.+)$", done.stdout, re.MULTILINE)
+    title, failure, *_ = section(page).split("\n\n")
+    assert title.startswith("Stage 3") and " ".join(failure.split()) in " ".join(
+        done.stdout.split()
+    )
+    assert done.stdout.endswith("Go on with the same folder: make check STEP=02 STAGE=3\n")
+
+
+@pytest.mark.parametrize("option", [["--stage", "3"], []], ids=["stage 3", "all tests"])
+def test_what_a_stage_lacks_is_shown_in_the_order_of_the_stages(course, option):
+    shutil.copytree(ROOT / "step02_http_server/stages/stage2", course / "mine")
+    done = loop(course, "02", *option)
+    assert done.returncode == 1, done.stdout + done.stderr
+    [test] = re.findall(r"^    (test_\S+.*)$", done.stdout, re.MULTILINE)
+    [module, name] = "tests.test_step02_http_server", test.partition("[")[0]
+    marks = getattr(importlib.import_module(module), name).pytestmark
+    assert 3 in [mark.args[0] for mark in marks if mark.name == "stage"], test
+    [passed] = re.findall(r"^(\d+) of \d+ tests pass", done.stdout, re.MULTILINE)
+    assert int(passed) > 0
+
+
+def test_the_last_stage_is_the_step(course):
+    shutil.copytree(ROOT / "step02_http_server", course / "mine")
+    done = loop(course, "02", "--stage", "5")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Step 2 is done." in done.stdout and "make check STEP=03\n" in done.stdout
+
+
 def test_a_server_that_hangs_does_not_hold_the_check(course):
     file = course / "course" / "progress.py"
     file.write_text(
@@ -240,11 +321,42 @@ def test_make_runs_the_same_commands(course):
         "check STEP=04": "-m course.progress  04",
         "check STEP=04 SERVER=./a.out": "-m course.progress --server './a.out' 04",
         "mine STEP=04": "-m course.progress  04 --copy",
+        "start STEP=02 STAGE=3": "-m course.progress  02 --stage '3' --start",
+        "check STEP=02 STAGE=3": "-m course.progress  02 --stage '3'",
+        "mine STEP=02 STAGE=3": "-m course.progress  02 --stage '3' --copy",
         "progress": "-m course.progress",
     }.items():
         command_line = ["make", "-n", "--no-print-directory", *target.split()]
         done = subprocess.run(command_line, cwd=course, capture_output=True, text=True, timeout=60)
         assert done.stdout.splitlines()[-1].split() == [".venv/bin/python", *command.split()]
+
+
+def make_diff(course, *words):
+    """Run make diff, and return what subprocess.run returns."""
+    command = ["make", "--no-print-directory", "diff", *words]
+    return subprocess.run(command, cwd=course, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize(("step", "stage"), [*ALL_STAGES, *((step, None) for step in STEPS[1:])])
+def test_make_diff_shows_each_file_that_changes_or_is_new(course, step, stage):
+    before, after = folder_before(step, stage), folder_of(step, stage)
+    (course / after / "__pycache__").mkdir()
+    (course / after / "__pycache__" / "server.pyc").write_text("none of the learner's business")
+    done = make_diff(course, f"STEP={step[4:6]}", *([f"STAGE={stage}"] if stage else []))
+    assert done.returncode == 0, done.stderr
+    old, new = contents(ROOT / before), contents(ROOT / after)
+    shown = re.findall(r"^\+\+\+ (\S+)", done.stdout, re.MULTILINE)
+    assert shown == sorted(f"{after}/{name}" for name in new if new[name] != old.get(name))
+    only = re.findall(r"^Only in (.+)$", done.stdout, re.MULTILINE)
+    assert only == [f"{before}: {name}" for name in sorted(old.keys() - new.keys())]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["STEP=02", "STAGE=6"], ["STEP=02", "STAGE=x"], ["STEP=04", "STAGE=5"], ["STEP=01"], []],
+)
+def test_make_diff_of_what_does_not_exist_is_one_line(course, words):
+    assert_one_line(make_diff(course, *words), "There is no such step or stage")
 
 
 @pytest.mark.parametrize("step", STEPS)

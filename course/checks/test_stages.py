@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from course.facts import STAGES, changed_names, code_lines, definitions, folder_before, folder_of
+from course.runs import run_tests
 from tests.harness import ROOT, Server, get
 
 # What belongs to a step's stages, and what they inherit as identical copies.
@@ -181,6 +182,26 @@ def test_most_lines_of_the_last_stage_stand_in_the_step(step):
     matches = difflib.SequenceMatcher(None, last, final, autojunk=False).get_matching_blocks()
     kept = sum(match.size for match in matches)
     assert kept >= LEAST_KEPT * len(last), f"Only {kept} of {len(last)} lines stay as they are."
+
+
+@stages
+def test_a_stage_passes_its_tests_and_fails_those_of_the_next_for_their_reason(
+    step, stage, tmp_path
+):
+    server = [ROOT / folder_of(step, stage) / "server.py"]
+    results = run_tests(step, server, tmp_path / "report.xml", f"--stage={stage + 1}")
+    wrong, numbers = [], set()
+    for name, noted, failure in results:
+        number, reason = int(noted["stage"]), noted["fails before"]
+        numbers.add(number)
+        if number <= stage and failure:
+            wrong.append(f"{name} is of stage {number}, but it fails:\n{failure}")
+        if number > stage and not failure:
+            wrong.append(f"{name} is of stage {number}, but it passes.")
+        if number > stage and failure and reason not in failure:
+            wrong.append(f"{name} fails, but not since {reason!r}:\n{failure}")
+    assert not wrong, f"On {server}:\n" + "\n".join(wrong)
+    assert numbers == {*range(1, stage + 2)}, f"There are tests of the stages {numbers}."
 
 
 @pytest.fixture
