@@ -52,23 +52,26 @@ def look_at_fork():
 
 def look_at_make():
     """Is there make?"""
-    if shutil.which("make"):
-        return None, "make"
-    return USEFUL, "No make: sudo apt install make; or see 'Without make' in README.md"
+    return look_for("make", "README.md has the commands without it")
 
 
 def look_at_git():
     """Is there git?"""
-    if shutil.which("git"):
-        return None, "git"
-    return USEFUL, "No git: sudo apt install git. Only make diff on Windows needs it"
+    return look_for("git", "Only updates need it, and make diff on Windows")
 
 
 def look_at_curl():
     """Is there curl?"""
-    if shutil.which("curl"):
-        return None, "curl"
-    return USEFUL, "No curl, with which the lessons ask the servers: sudo apt install curl"
+    return look_for("curl", "A browser asks the servers, too")
+
+
+def look_for(program, without):
+    """Say whether there is a program, how to get it, and how one does without it."""
+    if shutil.which(program):
+        return None, program
+    cure = {"linux": f"sudo apt install {program}", "darwin": "xcode-select --install"}
+    how = f" To get it: {cure[sys.platform]}" if sys.platform in cure else ""
+    return USEFUL, f"No {program}. {without}.{how}"
 
 
 def look_at_browser():

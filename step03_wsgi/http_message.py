@@ -1,8 +1,10 @@
 """HTTP/1.1 messages, as RFC 9112 lays them out: bytes to a request, a response to bytes."""
 
 import contextlib
+import functools
 import io
 import re
+import select
 import socket
 import time
 from typing import BinaryIO, NamedTuple
@@ -18,8 +20,6 @@ REQUEST_SECONDS = 10  # for a whole request to arrive
 SEND_SECONDS = 10  # for the client to take some more of the response
 RESPONSE_SECONDS = 300  # for the client to take all of it
 LINGER_SECONDS = 2  # for the client to read to the end
-FIN_WAIT_1 = b"\x04"  # the state of a connection whose end the client has not confirmed
-
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # named as in the grammar of RFC 9110
 TEXT = re.compile(r"[\t -~\x80-\xff]*")  # no control character but the tab
 VERSION = re.compile(r"HTTP/[0-9]\.[0-9]")
@@ -64,19 +64,16 @@ class Reader:
     def receive(self):
         """Wait for more bytes. Raises HTTPError at the deadline, or if the stream ends."""
         try:
-            seconds = self.deadline - time.monotonic()
-            if seconds <= 0:
-                raise TimeoutError
-            self.connection.settimeout(seconds)
+            self.connection.settimeout(self.deadline - time.monotonic())
             data = self.connection.recv(BUFFER_SIZE)
-        except TimeoutError:
+        except (TimeoutError, ValueError):  # settimeout takes no negative number
             why = f"The request was not complete within {REQUEST_SECONDS} seconds."
             raise HTTPError(why, "408 Request Timeout") from None
         if not data:
             raise HTTPError("The stream ended before the request did.")
         self.buffer += data
 
-    def read_line(self, limit, status):
+    def read_line(self, limit=MAX_LINE, status="414 URI Too Long"):
         """Take a line, without its CR LF. Raises HTTPError if it has more than limit bytes."""
         while (end := self.buffer.find(b"\n")) < 0 and len(self.buffer) < limit:
             self.receive()
@@ -127,8 +124,7 @@ def read_request_line(reader):
     reader.receive()
     if reader.buffer.startswith(b"\x16\x03"):
         raise HTTPError("This looks like TLS. Is it https:// in the address, not http://?")
-    limit = MAX_LINE, "414 URI Too Long"
-    line = reader.read_line(*limit) or reader.read_line(*limit)  # an empty line may come first
+    line = reader.read_line() or reader.read_line()  # an empty line may come first
     parts = line.split(" ")
     if len(parts) != 3:
         raise HTTPError("The request line is not: method, space, target, space, version.")
@@ -158,10 +154,10 @@ def read_headers(reader):
 
 def split_target(method, target, version, headers):
     """Return the headers with the Host that counts, path and query: RFC 9112, section 3.2."""
-    hosts = values(headers, "Host")
+    hosts = values(headers, "host")
     if len(hosts) > 1 or (not hosts and version != "HTTP/1.0"):
         raise HTTPError("A request has one Host header.")
-    if absolute := ABSOLUTE_FORM.fullmatch(target):  # the host in it overrides the header
+    if absolute := ABSOLUTE_FORM.fullmatch(target):  # its host overrides the header
         hosts, target = [absolute[1]], "/" + absolute[2].removeprefix("/")
         headers = [("Host", hosts[0]), *(pair for pair in headers if pair[0].lower() != "host")]
     if not target.startswith("/") and (method, target) != ("OPTIONS", "*"):
@@ -174,22 +170,21 @@ def split_target(method, target, version, headers):
 
 def read_body(reader, version, headers):
     """Read the body. Return a file and its length, None if there is none: RFC 9112, section 6."""
-    body, codings = io.BytesIO(), values(headers, "Transfer-Encoding")
-    lengths = values(headers, "Content-Length")
+    body, codings = io.BytesIO(), values(headers, "transfer-encoding")
+    lengths = values(headers, "content-length")
     if not codings and not lengths:
         return body, None
     if codings and (lengths or version == "HTTP/1.0"):
         raise HTTPError("Transfer-Encoding needs HTTP/1.1, and no Content-Length beside it.")
-    if codings and codings[-1] != "chunked":
-        raise HTTPError("The last transfer coding is not chunked: where does the body end?")
-    if len(codings) > 1:
-        raise HTTPError("The only coding that this server knows is chunked.", "501 Not Implemented")
+    if codings and codings != ["chunked"]:  # the last one has to say where the body ends
+        status = "501 Not Implemented" if codings[-1] == "chunked" else "400 Bad Request"
+        raise HTTPError("The only transfer coding that this server knows is chunked.", status)
     if lengths and (len({*lengths}) > 1 or not DIGITS.fullmatch(lengths[0])):
         raise HTTPError("Content-Length is not one number, in digits.")
     length = int(lengths[0]) if lengths else 0
     if length > MAX_BODY:
         raise HTTPError(f"The body is longer than {MAX_BODY} bytes.", "413 Content Too Large")
-    if "100-continue" in values(headers, "Expect") and version != "HTTP/1.0":
+    if "100-continue" in values(headers, "expect") and version != "HTTP/1.0":
         send(reader.connection, b"HTTP/1.1 100 Continue\r\n\r\n")
     if codings or length > MAX_BODY_IN_MEMORY:
         import tempfile  # not above: it loads random, which seeds itself anew after each fork
@@ -227,7 +222,7 @@ def copy_chunks(reader, file):
 
 def values(headers, name):
     """Return all values of a header, which may be a list, in lower case: RFC 9110, section 5.3."""
-    texts = [value for key, value in headers if key.lower() == name.lower()]
+    texts = [value for key, value in headers if key.lower() == name]
     return [value.strip(" \t").lower() for text in texts for value in text.split(",")]
 
 
@@ -244,14 +239,20 @@ def format_head(status, headers):
     """
     if not STATUS.fullmatch(status):
         raise ValueError(f"not an HTTP status: {status!r}")
-    lines = [f"HTTP/1.1 {status}", *(f"{name}: {value}" for name, value in headers)]
-    for line in lines[1:]:
+    lines = [f"{name}: {value}" for name, value in headers]
+    for line in lines:
         if not HEADER.fullmatch(line):
             raise ValueError(f"not an HTTP header: {line!r}")
-    if not values(headers, "Date"):
-        day, month, date, clock, year = time.asctime(time.gmtime()).split()  # always English
-        lines.append(f"Date: {day}, {date:0>2} {month} {year} {clock} GMT")
-    return "\r\n".join([*lines, "Connection: close", ""]).encode("latin-1")
+    if not values(headers, "date"):
+        lines.append(f"Date: {http_date(int(time.time()))}")
+    return "\r\n".join([f"HTTP/1.1 {status}", *lines, "Connection: close", ""]).encode("latin-1")
+
+
+@functools.lru_cache(maxsize=1)
+def http_date(seconds):
+    """Return a time, in whole seconds since 1970, as HTTP writes it: RFC 9110, section 5.6.7."""
+    day, month, date, clock, year = time.asctime(time.gmtime(seconds)).split()  # always English
+    return f"{day}, {date:0>2} {month} {year} {clock} GMT"
 
 
 def send(connection, data, seconds=RESPONSE_SECONDS):
@@ -277,16 +278,15 @@ def linger(connection, wait, unread=False):
     half of it first: RFC 9112, section 9.6. With unread, wait until the client ends its half, too.
     """
     deadline = time.monotonic() + LINGER_SECONDS
-    with contextlib.suppress(OSError):  # nothing has come, or the client has gone
+    with contextlib.suppress(OSError, ValueError):  # the client has gone; select takes few sockets
         if wait:
             connection.shutdown(socket.SHUT_WR)
-        connection.settimeout(0.05 if wait else 0)
         while True:
-            with contextlib.suppress(TimeoutError):
-                if not connection.recv(BUFFER_SIZE):
-                    return
-            if not unread and hasattr(socket, "TCP_INFO"):  # Linux tells what has arrived: tcp(7)
-                wait = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) == FIN_WAIT_1
+            readable, _, _ = select.select([connection], [], [], 0.05 if wait else 0)
+            if readable and not connection.recv(BUFFER_SIZE):
+                return
+            if wait and not unread and hasattr(socket, "TCP_INFO"):  # 4 is FIN_WAIT_1: tcp(7)
+                wait = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) == b"\x04"
             if not wait or time.monotonic() > deadline:
                 return
 

@@ -87,6 +87,7 @@ def work(listener, application, parent):
         except OSError as error:  # no descriptor is free, for example
             if listener.fileno() != -1:
                 log("server", f"cannot accept: {error.strerror}")
+                time.sleep(0.1)
             return  # the parent starts another worker
         try:
             handle(connection, address, application, multiprocess=True)  # 6. read and answer

@@ -116,7 +116,7 @@ class Response:
                 raise TypeError(f"a header is two strings, not {name!r} and {value!r}")
             if name.lower() in HOP_BY_HOP:
                 raise ValueError(f"{name} is a header for the server to set")
-        lengths = values(response_headers, "Content-Length")
+        lengths = values(response_headers, "content-length")
         if len(lengths) > 1 or not all(DIGITS.fullmatch(length) for length in lengths):
             raise ValueError("Content-Length is not one number, in digits")
         self.head = format_head(status, response_headers)

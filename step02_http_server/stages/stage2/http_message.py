@@ -1,6 +1,7 @@
 """HTTP/1.1 messages, as RFC 9112 lays them out: bytes to a request, a response to bytes."""
 
 import contextlib
+import functools
 import time
 from typing import NamedTuple
 
@@ -51,10 +52,16 @@ def format_head(status, headers):
 
     Date and Connection: close are added.
     """
-    lines = [f"HTTP/1.1 {status}", *(f"{name}: {value}" for name, value in headers)]
-    day, month, date, clock, year = time.asctime(time.gmtime()).split()  # always English
-    lines.append(f"Date: {day}, {date:0>2} {month} {year} {clock} GMT")
-    return "\r\n".join([*lines, "Connection: close", ""]).encode("latin-1")
+    lines = [f"{name}: {value}" for name, value in headers]
+    lines.append(f"Date: {http_date(int(time.time()))}")
+    return "\r\n".join([f"HTTP/1.1 {status}", *lines, "Connection: close", ""]).encode("latin-1")
+
+
+@functools.lru_cache(maxsize=1)
+def http_date(seconds):
+    """Return a time, in whole seconds since 1970, as HTTP writes it: RFC 9110, section 5.6.7."""
+    day, month, date, clock, year = time.asctime(time.gmtime(seconds)).split()  # always English
+    return f"{day}, {date:0>2} {month} {year} {clock} GMT"
 
 
 def refuse(connection, error):

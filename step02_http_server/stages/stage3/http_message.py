@@ -1,6 +1,7 @@
 """HTTP/1.1 messages, as RFC 9112 lays them out: bytes to a request, a response to bytes."""
 
 import contextlib
+import functools
 import io
 import time
 from typing import BinaryIO, NamedTuple
@@ -45,7 +46,7 @@ class Reader:
             raise HTTPError("The stream ended before the request did.")
         self.buffer += data
 
-    def read_line(self, limit, status):
+    def read_line(self, limit=MAX_LINE, status="414 URI Too Long"):
         """Take a line, without its CR LF. Raises HTTPError if it has more than limit bytes."""
         while (end := self.buffer.find(b"\n")) < 0 and len(self.buffer) < limit:
             self.receive()
@@ -83,7 +84,7 @@ def read_request(connection):
 
 def read_request_line(reader):
     """Read a line such as "GET /page HTTP/1.1". Return its three parts: RFC 9112, section 3."""
-    parts = reader.read_line(MAX_LINE, "414 URI Too Long").split(" ")
+    parts = reader.read_line().split(" ")
     if len(parts) != 3:
         raise HTTPError("The request line is not: method, space, target, space, version.")
     return parts
@@ -104,7 +105,7 @@ def read_headers(reader):
 def read_body(reader, version, headers):
     """Read the body. Return a file and its length, None if there is none: RFC 9112, section 6."""
     body = io.BytesIO()
-    lengths = values(headers, "Content-Length")
+    lengths = values(headers, "content-length")
     if not lengths:
         return body, None
     length = int(lengths[0])
@@ -115,7 +116,7 @@ def read_body(reader, version, headers):
 
 def values(headers, name):
     """Return all values of a header, which may be a list, in lower case: RFC 9110, section 5.3."""
-    texts = [value for key, value in headers if key.lower() == name.lower()]
+    texts = [value for key, value in headers if key.lower() == name]
     return [value.strip(" \t").lower() for text in texts for value in text.split(",")]
 
 
@@ -130,10 +131,16 @@ def format_head(status, headers):
 
     Date and Connection: close are added.
     """
-    lines = [f"HTTP/1.1 {status}", *(f"{name}: {value}" for name, value in headers)]
-    day, month, date, clock, year = time.asctime(time.gmtime()).split()  # always English
-    lines.append(f"Date: {day}, {date:0>2} {month} {year} {clock} GMT")
-    return "\r\n".join([*lines, "Connection: close", ""]).encode("latin-1")
+    lines = [f"{name}: {value}" for name, value in headers]
+    lines.append(f"Date: {http_date(int(time.time()))}")
+    return "\r\n".join([f"HTTP/1.1 {status}", *lines, "Connection: close", ""]).encode("latin-1")
+
+
+@functools.lru_cache(maxsize=1)
+def http_date(seconds):
+    """Return a time, in whole seconds since 1970, as HTTP writes it: RFC 9110, section 5.6.7."""
+    day, month, date, clock, year = time.asctime(time.gmtime(seconds)).split()  # always English
+    return f"{day}, {date:0>2} {month} {year} {clock} GMT"
 
 
 def refuse(connection, error):

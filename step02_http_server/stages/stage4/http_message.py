@@ -1,7 +1,9 @@
 """HTTP/1.1 messages, as RFC 9112 lays them out: bytes to a request, a response to bytes."""
 
 import contextlib
+import functools
 import io
+import select
 import socket
 import time
 from typing import BinaryIO, NamedTuple
@@ -51,19 +53,16 @@ class Reader:
     def receive(self):
         """Wait for more bytes. Raises HTTPError at the deadline, or if the stream ends."""
         try:
-            seconds = self.deadline - time.monotonic()
-            if seconds <= 0:
-                raise TimeoutError
-            self.connection.settimeout(seconds)
+            self.connection.settimeout(self.deadline - time.monotonic())
             data = self.connection.recv(BUFFER_SIZE)
-        except TimeoutError:
+        except (TimeoutError, ValueError):  # settimeout takes no negative number
             why = f"The request was not complete within {REQUEST_SECONDS} seconds."
             raise HTTPError(why, "408 Request Timeout") from None
         if not data:
             raise HTTPError("The stream ended before the request did.")
         self.buffer += data
 
-    def read_line(self, limit, status):
+    def read_line(self, limit=MAX_LINE, status="414 URI Too Long"):
         """Take a line, without its CR LF. Raises HTTPError if it has more than limit bytes."""
         while (end := self.buffer.find(b"\n")) < 0 and len(self.buffer) < limit:
             self.receive()
@@ -101,7 +100,7 @@ def read_request(connection):
 
 def read_request_line(reader):
     """Read a line such as "GET /page HTTP/1.1". Return its three parts: RFC 9112, section 3."""
-    parts = reader.read_line(MAX_LINE, "414 URI Too Long").split(" ")
+    parts = reader.read_line().split(" ")
     if len(parts) != 3:
         raise HTTPError("The request line is not: method, space, target, space, version.")
     return parts
@@ -124,7 +123,7 @@ def read_headers(reader):
 def read_body(reader, version, headers):
     """Read the body. Return a file and its length, None if there is none: RFC 9112, section 6."""
     body = io.BytesIO()
-    lengths = values(headers, "Content-Length")
+    lengths = values(headers, "content-length")
     if not lengths:
         return body, None
     length = int(lengths[0])
@@ -145,7 +144,7 @@ def read_body(reader, version, headers):
 
 def values(headers, name):
     """Return all values of a header, which may be a list, in lower case: RFC 9110, section 5.3."""
-    texts = [value for key, value in headers if key.lower() == name.lower()]
+    texts = [value for key, value in headers if key.lower() == name]
     return [value.strip(" \t").lower() for text in texts for value in text.split(",")]
 
 
@@ -160,10 +159,16 @@ def format_head(status, headers):
 
     Date and Connection: close are added.
     """
-    lines = [f"HTTP/1.1 {status}", *(f"{name}: {value}" for name, value in headers)]
-    day, month, date, clock, year = time.asctime(time.gmtime()).split()  # always English
-    lines.append(f"Date: {day}, {date:0>2} {month} {year} {clock} GMT")
-    return "\r\n".join([*lines, "Connection: close", ""]).encode("latin-1")
+    lines = [f"{name}: {value}" for name, value in headers]
+    lines.append(f"Date: {http_date(int(time.time()))}")
+    return "\r\n".join([f"HTTP/1.1 {status}", *lines, "Connection: close", ""]).encode("latin-1")
+
+
+@functools.lru_cache(maxsize=1)
+def http_date(seconds):
+    """Return a time, in whole seconds since 1970, as HTTP writes it: RFC 9110, section 5.6.7."""
+    day, month, date, clock, year = time.asctime(time.gmtime(seconds)).split()  # always English
+    return f"{day}, {date:0>2} {month} {year} {clock} GMT"
 
 
 def send(connection, data, seconds=RESPONSE_SECONDS):
@@ -189,14 +194,13 @@ def linger(connection, wait):
     half of it first: RFC 9112, section 9.6.
     """
     deadline = time.monotonic() + LINGER_SECONDS
-    with contextlib.suppress(OSError):  # nothing has come, or the client has gone
+    with contextlib.suppress(OSError, ValueError):  # the client has gone; select takes few sockets
         if wait:
             connection.shutdown(socket.SHUT_WR)
-        connection.settimeout(0.05 if wait else 0)
         while True:
-            with contextlib.suppress(TimeoutError):
-                if not connection.recv(BUFFER_SIZE):
-                    return
+            readable, _, _ = select.select([connection], [], [], 0.05 if wait else 0)
+            if readable and not connection.recv(BUFFER_SIZE):
+                return
             if not wait or time.monotonic() > deadline:
                 return
 

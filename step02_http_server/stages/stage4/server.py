@@ -29,7 +29,8 @@ def listen(host, port):
     """Return a socket that listens on an IP address or host name and a TCP port.
 
     Port 0 lets the kernel choose a free port. Raises OSError if the address cannot
-    be had, and OverflowError if the port is above 65535. See listen(2), socket(7).
+    be had, OverflowError if the port is above 65535, and TypeError if the name cannot be
+    one. See listen(2), socket(7).
     """
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)  # 1. create
     try:
@@ -125,11 +126,13 @@ def main():
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, default=8000, help="port to listen on; 0: any free one")
     arguments = parser.parse_args()
+    if not arguments.host:  # bind would take it for every interface
+        parser.error("argument --host: there is no address in it")
     if os.name == "nt":  # on Windows accept does not notice Ctrl-C
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         listener = listen(arguments.host, arguments.port)
-    except (OSError, OverflowError, UnicodeError) as error:
+    except (OSError, OverflowError, TypeError) as error:
         parser.error(f"cannot listen on {arguments.host}:{arguments.port}: {error}")
     with listener, contextlib.suppress(KeyboardInterrupt):
         serve(listener)

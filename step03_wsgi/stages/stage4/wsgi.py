@@ -95,7 +95,7 @@ class Response:
                 exc_info = None  # else the traceback would keep this frame, which keeps it
         if self.status and not exc_info:
             raise RuntimeError("start_response was called again, without exc_info")
-        lengths = values(response_headers, "Content-Length")
+        lengths = values(response_headers, "content-length")
         self.head = format_head(status, response_headers)
         self.status = status
         self.remaining = int(lengths[0]) if lengths else None
