@@ -786,6 +786,7 @@ LARGE = [f"X-Line-{number}: {'x' * 980}" for number in range(60)]
 
 
 @pytest.mark.lesson("an-error-page-that-arrives")
+@pytest.mark.only_here
 @pytest.mark.stage(4, "then a reset")
 def test_a_stray_line_end_during_a_large_answer_does_not_cut_it(server):
     with connect_with_small_buffer(server) as connection:
@@ -806,6 +807,7 @@ def test_a_stray_line_end_during_a_large_answer_does_not_cut_it(server):
 
 
 @pytest.mark.lesson("an-error-page-that-arrives")
+@pytest.mark.only_here
 @pytest.mark.stage(3, "got no whole answer")
 @pytest.mark.parametrize(
     "lines",
