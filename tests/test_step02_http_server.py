@@ -275,7 +275,6 @@ def test_a_body_may_arrive_long_after_its_head(server):
         assert read_reply(connection).status == 405, "POST / must get 405 after its body."
 
 
-
 def long_request_line(size):
     """Return a request whose first line has so many bytes, its CR LF included."""
     spare = size - len(b"GET /? HTTP/1.1\r\n")
