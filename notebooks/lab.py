@@ -32,7 +32,9 @@ from tests.harness import exchange as exchange
 from tests.harness import get as get
 from tests.harness import parse_reply as parse_reply
 from tests.harness import post as post
+from tests.harness import read_reply as read_reply
 from tests.harness import receive_all as receive_all
+from tests.harness import receive_to_end as receive_to_end
 from tests.harness import wait_until as wait_until
 
 os.environ["PYTHON_COLORS"] = "0"  # Jupyter asks all programs for colours: not in our outputs

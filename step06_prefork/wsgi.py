@@ -28,6 +28,7 @@ def load_application(name):
     The module is looked for in the current folder, then beside this file; None is app.py beside
     this file. Raises ValueError with the reason, in one line.
     """
+    codecs.lookup("idna")  # frameworks need it for each request: load it before any fork
     if name is not None:
         sys.path.insert(0, os.getcwd())
     module_name, _, attribute = ("app:application" if name is None else name).partition(":")
@@ -44,7 +45,6 @@ def load_application(name):
         raise ValueError(reason + where) from error
     if not callable(application):
         raise ValueError(f"{module_name} has no callable {attribute}")
-    codecs.lookup("idna")  # frameworks need it for each request: load it before any fork
     return application
 
 
