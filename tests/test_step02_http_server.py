@@ -757,6 +757,7 @@ LARGE = [f"X-Line-{number}: {'x' * 980}" for number in range(60)]
 
 
 @pytest.mark.lesson("an-error-page-that-arrives")
+@pytest.mark.only_here
 def test_a_stray_line_end_during_a_large_answer_does_not_cut_it(server):
     with connect_with_small_buffer(server) as connection:
         connection.sendall(format_request("/request", headers=LARGE))
@@ -774,6 +775,7 @@ def test_a_stray_line_end_during_a_large_answer_does_not_cut_it(server):
 
 
 @pytest.mark.lesson("an-error-page-that-arrives")
+@pytest.mark.only_here
 @pytest.mark.parametrize("lines", [[], pytest.param(LARGE, marks=LINUX)], ids=["small", "large"])
 def test_clients_that_keep_their_ends_open_hold_up_nobody(server, lines):
     assert_alive(server, "other tests")
