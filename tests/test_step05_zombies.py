@@ -316,8 +316,9 @@ def test_a_child_whose_server_was_killed_gets_a_new_parent(start, gate):
 
 # A module that starts a program, which ends when the named pipe in READ_FROM is closed.
 STARTS_A_PROGRAM = """
-import os
+import os, warnings
 from subprocess import DEVNULL, Popen
+warnings.simplefilter("ignore", ResourceWarning)  # it leaves the program alone, on purpose
 from fork_apps import application
 program = Popen(["cat", os.environ["READ_FROM"]], stdout=DEVNULL, stderr=DEVNULL)
 """
