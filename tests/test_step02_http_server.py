@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import time
@@ -315,6 +316,12 @@ def long_request_line(size):
     return b"GET /?" + b"a" * spare + b" HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
+def long_headers(size):
+    """Return a request whose header lines have so many bytes, the empty line included."""
+    spare = size - len(b"Host: x\r\nA: \r\n\r\n")
+    return b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"b" * spare + b"\r\n\r\n"
+
+
 GOOD_REQUESTS = {
     "HTTP/1.0 without Host": (b"GET / HTTP/1.0\r\n\r\n", 200, 1),
     "HTTP/1.2": (b"GET / HTTP/1.2\r\nHost: x\r\n\r\n", 200, 1),
@@ -335,14 +342,9 @@ GOOD_REQUESTS = {
     "bytes above 127": (b"GET / HTTP/1.1\r\nHost: x\r\nX-Name: Jos\xc3\xa9 \xff\r\n\r\n", 200, 1),
     "request line of 8 KiB": (long_request_line(8 * 1024), 200, 1),
     "100 headers": (b"GET / HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * 99 + b"\r\n", 200, 1),
-    "headers of 60 KiB": (
-        b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"b" * 60 * 1024 + b"\r\n\r\n",
-        200,
-        1,
-    ),
 }
 
-BODIES = {
+TO_THE_LAST_BYTE = {
     "GET with a body": (b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc", 200, 3),
     "Content-Length 0": (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", 405, 3),
     "Content-Length": (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc", 405, 3),
@@ -396,6 +398,7 @@ BODIES = {
         405,
         5,
     ),
+    "headers of 64 KiB": (long_headers(64 * 1024), 200, 3),
 }
 
 
@@ -414,16 +417,16 @@ def test_a_request_that_the_rfc_allows_is_served(server, request_bytes, status):
 
 
 @pytest.mark.lesson("framing-where-does-a-message-end")
-@pytest.mark.parametrize(("request_bytes", "status"), rows(BODIES, "the last byte of its body"))
-def test_a_body_is_read_to_its_end(server, request_bytes, status):
+@pytest.mark.parametrize(("request_bytes", "status"), rows(TO_THE_LAST_BYTE, "is a good request"))
+def test_a_request_is_read_to_its_last_byte(server, request_bytes, status):
     assert_served(server, request_bytes, status)
     with connect(server, 5) as connection:
         connection.sendall(request_bytes[:-1])
         connection.shutdown(socket.SHUT_WR)
-        cut = read_reply(connection, "The stream had ended before the body did.")
+        cut = read_reply(connection, "The stream had ended one byte before the request did.")
     assert cut.status == 400, (
-        f"{request_bytes[:100]!r} came without the last byte of its body, and the stream ended. "
-        f"It got {cut.status} {cut.reason}, not 400. Where does the server see that a body ends?"
+        f"{request_bytes[:100]!r} is a good request, but it came without its last byte, and the "
+        f"stream ended. It got {cut.status} {cut.reason}, not 400. Where does a request end?"
     )
 
 
@@ -566,7 +569,7 @@ TOO_MUCH = {
     "request line": (long_request_line(8 * 1024 + 1), 414, 3),
     "request line without end": (b"GET /" + b"a" * (64 * 1024), 414, 3),
     "headers": (b"GET / HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * 100 + b"\r\n", 431, 4),
-    "header": (headers(b"A: " + b"b" * (64 * 1024)), 431, 3),
+    "header": (long_headers(64 * 1024 + 1), 431, 3),
     "header without end": (b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"b" * (70 * 1024), 431, 3),
     "head of many headers": (headers(*[b"A: " + b"b" * 1000] * 80), 431, 3),
     "trailers": (chunks(b"0\r\n" + b"A: b\r\n" * 101 + b"\r\n"), 431, 5),
@@ -653,6 +656,56 @@ def test_an_error_page_says_what_is_wrong(server):
     assert reply.body.strip(), "A 400 response without a word leaves its reader in the dark."
     assert b"<" not in reply.body or b"html" in (reply.header("Content-Type") or "").encode(), (
         "An error page that is no HTML must say so in its Content-Type."
+    )
+
+
+@pytest.mark.lesson("what-the-server-refuses-and-how")
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        (b"HEAD / HTTP/1.1\r\n\r\n", 400),
+        (b"HEAD / HTTP/1.1\r\nHost: x\r\nA : b\r\n\r\n", 400),
+        (b"HEAD / HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * 100 + b"\r\n", 431),
+        (b"HEAD / HTTP/1.1\r\nHost: x\r\nContent-Length: 300000000\r\n\r\n", 413),
+    ],
+    ids=["no Host", "malformed header", "headers", "body"],
+)
+def test_a_refused_head_gets_no_body(server, request_bytes, status):
+    reply = ask(server, request_bytes)
+    assert reply.status == status, f"The server answered {reply.status}, not {status}."
+    assert reply.body == b"", (
+        f"A HEAD request was refused, and the answer has a body: {reply.body[:50]!r}. An answer to "
+        "HEAD has none, whatever its status: RFC 9110, section 9.3.2."
+    )
+
+
+def tls_hello():
+    """Return the first bytes that a client sends to a server whose address begins with https."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = ssl.create_default_context().wrap_bio(incoming, outgoing, server_hostname="test")
+    with contextlib.suppress(ssl.SSLWantReadError):  # it waits for the server's answer
+        client.do_handshake()
+    return outgoing.read()
+
+
+@pytest.mark.lesson("what-the-server-refuses-and-how")
+@pytest.mark.parametrize("kind", ["as it is", "without line break", "with line breaks"])
+def test_the_log_says_when_a_client_speaks_tls(server, kind):
+    hello = {
+        "as it is": tls_hello(),
+        "without line break": tls_hello().replace(b"\n", b" "),
+        "with line breaks": tls_hello() + b"\r\n\r\n",
+    }[kind]
+    with connect(server, 5) as connection:
+        client = re.escape(" {}:{} ".format(*connection.getsockname()))
+        earlier = sum(bool(re.search(client, line)) for line in server.output())  # ports come again
+        connection.sendall(hello)
+        reply = read_reply(connection, "The client had sent the first bytes of TLS.")
+    assert reply.status == 400, f"TLS got {reply.status} {reply.reason}, not 400."
+    log_line = server.wait_for_line(client, count=earlier + 1)
+    assert "TLS" in log_line, (
+        f"Someone wrote https:// for http://, and the log says {log_line!r}. Nobody can guess "
+        "from that what went wrong: the first two bytes of TLS are 0x16 and 0x03."
     )
 
 
