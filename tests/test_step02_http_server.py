@@ -342,10 +342,9 @@ GOOD_REQUESTS = {
     "bytes above 127": (b"GET / HTTP/1.1\r\nHost: x\r\nX-Name: Jos\xc3\xa9 \xff\r\n\r\n", 200, 1),
     "request line of 8 KiB": (long_request_line(8 * 1024), 200, 1),
     "100 headers": (b"GET / HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * 99 + b"\r\n", 200, 1),
-    "headers of 64 KiB": (long_headers(64 * 1024), 200, 1),
 }
 
-BODIES = {
+TO_THE_LAST_BYTE = {
     "GET with a body": (b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc", 200, 3),
     "Content-Length 0": (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", 405, 3),
     "Content-Length": (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc", 405, 3),
@@ -399,6 +398,7 @@ BODIES = {
         405,
         5,
     ),
+    "headers of 64 KiB": (long_headers(64 * 1024), 200, 3),
 }
 
 
@@ -417,16 +417,16 @@ def test_a_request_that_the_rfc_allows_is_served(server, request_bytes, status):
 
 
 @pytest.mark.lesson("framing-where-does-a-message-end")
-@pytest.mark.parametrize(("request_bytes", "status"), rows(BODIES, "the last byte of its body"))
-def test_a_body_is_read_to_its_end(server, request_bytes, status):
+@pytest.mark.parametrize(("request_bytes", "status"), rows(TO_THE_LAST_BYTE, "is a good request"))
+def test_a_request_is_read_to_its_last_byte(server, request_bytes, status):
     assert_served(server, request_bytes, status)
     with connect(server, 5) as connection:
         connection.sendall(request_bytes[:-1])
         connection.shutdown(socket.SHUT_WR)
-        cut = read_reply(connection, "The stream had ended before the body did.")
+        cut = read_reply(connection, "The stream had ended one byte before the request did.")
     assert cut.status == 400, (
-        f"{request_bytes[:100]!r} came without the last byte of its body, and the stream ended. "
-        f"It got {cut.status} {cut.reason}, not 400. Where does the server see that a body ends?"
+        f"{request_bytes[:100]!r} is a good request, but it came without its last byte, and the "
+        f"stream ended. It got {cut.status} {cut.reason}, not 400. Where does a request end?"
     )
 
 
@@ -704,8 +704,8 @@ def test_the_log_says_when_a_client_speaks_tls(server, kind):
     assert reply.status == 400, f"TLS got {reply.status} {reply.reason}, not 400."
     log_line = server.wait_for_line(client, count=earlier + 1)
     assert "TLS" in log_line, (
-        f"Someone wrote https:// for http://, and the log says {log_line!r}. Its reader cannot "
-        "guess from that what went wrong: the first two bytes of TLS are 0x16 and 0x03."
+        f"Someone wrote https:// for http://, and the log says {log_line!r}. Nobody can guess "
+        "from that what went wrong: the first two bytes of TLS are 0x16 and 0x03."
     )
 
 
