@@ -1,7 +1,8 @@
-"""Copies of a step in which something is changed: for the notebooks and the benchmarks."""
+"""Copies of a step in which something is changed: for the notebooks, benchmarks and checks."""
 
 import contextlib
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -29,3 +30,17 @@ def broken(step, name):
     print(unified_diff(right, mistake.apply(right), mistake.file, f"{mistake.file}, broken"))
     with changed(step, mistake.file, mistake.right, mistake.wrong) as copy:
         yield copy
+
+
+RUN = """
+import os, runpy, sys
+patch, *sys.argv = sys.argv[1:]
+sys.path.insert(0, os.path.dirname(sys.argv[0]))
+exec(patch)
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def patched(patch, file, *arguments):
+    """Return the command that runs a server after a patch: lines of Python that change a module."""
+    return [sys.executable, "-c", RUN, patch, str(file), *arguments]

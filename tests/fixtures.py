@@ -107,11 +107,15 @@ def command(request):
 
 @pytest.fixture(scope="module")
 def shared_servers():
-    """The servers that the tests of a file share: a dict from the arguments to the Server."""
+    """The servers that the tests of a file share: a dict from the arguments to the Server.
+
+    In the place of one that could not be started is its error: it would fail again.
+    """
     servers = {}
     yield servers
     for server in servers.values():
-        server.kill()
+        if isinstance(server, Server):
+            server.kill()
 
 
 @pytest.fixture
@@ -125,7 +129,12 @@ def shared(command, shared_servers, request):
 
     def run(*arguments):
         if arguments not in shared_servers:
-            shared_servers[arguments] = Server([*command, *arguments, "--port", "0"])
+            try:
+                shared_servers[arguments] = Server([*command, *arguments, "--port", "0"])
+            except AssertionError as error:
+                shared_servers[arguments] = error
+        if isinstance(shared_servers[arguments], AssertionError):
+            raise AssertionError(str(shared_servers[arguments]))
         used[arguments] = shared_servers[arguments]
         return used[arguments]
 

@@ -447,6 +447,7 @@ def test_an_error_of_accept_is_not_the_end(start):
     processes = limit_descriptors(server, 1)
     request = b"GET / HTTP/1.0\r\n\r\n"  # an answer comes from every step
     with connect(server, QUIET) as first, contextlib.suppress(OSError):
+        client = "{}:{}".format(*first.getsockname())
         first.sendall(request)  # an accept that waits already has its descriptor, on Linux
         first.shutdown(socket.SHUT_WR)
         while first.recv(MIB):
@@ -468,11 +469,12 @@ def test_an_error_of_accept_is_not_the_end(start):
             "Such an error passes, and must not end the server: log it, and accept again. It "
             f"printed:\n{server.report()}"
         )
-        assert busy < QUIET / 3, (
-            f"While accept failed, the server was busy for {busy:.1f} of {QUIET} seconds. It tries "
+        assert busy < QUIET / 10, (
+            f"While accept failed, the server was busy for {busy:.2f} of {QUIET} seconds. It tries "
             "again and again, without a pause."
         )
-        assert [*server.output()[1:], *server.output("stderr")], (
+        lines = [*server.output()[1:], *server.output("stderr")]
+        assert any(client not in line for line in lines), (
             "accept failed, and the server did not say so. Somebody will look for the reason."
         )
         limit_descriptors(server, None)

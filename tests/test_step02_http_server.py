@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import time
@@ -275,11 +276,16 @@ def test_a_body_may_arrive_long_after_its_head(server):
         assert read_reply(connection).status == 405, "POST / must get 405 after its body."
 
 
-
 def long_request_line(size):
     """Return a request whose first line has so many bytes, its CR LF included."""
     spare = size - len(b"GET /? HTTP/1.1\r\n")
     return b"GET /?" + b"a" * spare + b" HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+def long_headers(size):
+    """Return a request whose header lines have so many bytes, the empty line included."""
+    spare = size - len(b"Host: x\r\nA: \r\n\r\n")
+    return b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"b" * spare + b"\r\n\r\n"
 
 
 GOOD_REQUESTS = {
@@ -346,10 +352,7 @@ GOOD_REQUESTS = {
     ),
     "request line of 8 KiB": (long_request_line(8 * 1024), 200),
     "100 headers": (b"GET / HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * 99 + b"\r\n", 200),
-    "headers of 60 KiB": (
-        b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"b" * 60 * 1024 + b"\r\n\r\n",
-        200,
-    ),
+    "headers of 64 KiB": (long_headers(64 * 1024), 200),
 }
 
 
@@ -499,7 +502,7 @@ TOO_MUCH = {
     "request line": (long_request_line(8 * 1024 + 1), 414),
     "request line without end": (b"GET /" + b"a" * (64 * 1024), 414),
     "headers": (b"GET / HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * 100 + b"\r\n", 431),
-    "header": (headers(b"A: " + b"b" * (64 * 1024)), 431),
+    "header": (long_headers(64 * 1024 + 1), 431),
     "header without end": (b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"b" * (70 * 1024), 431),
     "head of many headers": (headers(*[b"A: " + b"b" * 1000] * 80), 431),
     "trailers": (chunks(b"0\r\n" + b"A: b\r\n" * 101 + b"\r\n"), 431),
@@ -578,6 +581,56 @@ def test_an_error_page_says_what_is_wrong(server):
     assert reply.body.strip(), "A 400 response without a word leaves its reader in the dark."
     assert b"<" not in reply.body or b"html" in (reply.header("Content-Type") or "").encode(), (
         "An error page that is no HTML must say so in its Content-Type."
+    )
+
+
+@pytest.mark.lesson("what-the-server-refuses-and-how")
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        (b"HEAD / HTTP/1.1\r\n\r\n", 400),
+        (b"HEAD / HTTP/1.1\r\nHost: x\r\nA : b\r\n\r\n", 400),
+        (b"HEAD / HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * 100 + b"\r\n", 431),
+        (b"HEAD / HTTP/1.1\r\nHost: x\r\nContent-Length: 300000000\r\n\r\n", 413),
+    ],
+    ids=["no Host", "malformed header", "headers", "body"],
+)
+def test_a_refused_head_gets_no_body(server, request_bytes, status):
+    reply = ask(server, request_bytes)
+    assert reply.status == status, f"The server answered {reply.status}, not {status}."
+    assert reply.body == b"", (
+        f"A HEAD request was refused, and the answer has a body: {reply.body[:50]!r}. An answer to "
+        "HEAD has none, whatever its status: RFC 9110, section 9.3.2."
+    )
+
+
+def tls_hello():
+    """Return the first bytes that a client sends to a server whose address begins with https."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = ssl.create_default_context().wrap_bio(incoming, outgoing, server_hostname="test")
+    with contextlib.suppress(ssl.SSLWantReadError):  # it waits for the server's answer
+        client.do_handshake()
+    return outgoing.read()
+
+
+@pytest.mark.lesson("what-the-server-refuses-and-how")
+@pytest.mark.parametrize("kind", ["as it is", "without line break", "with line breaks"])
+def test_the_log_says_when_a_client_speaks_tls(server, kind):
+    hello = {
+        "as it is": tls_hello(),
+        "without line break": tls_hello().replace(b"\n", b" "),
+        "with line breaks": tls_hello() + b"\r\n\r\n",
+    }[kind]
+    with connect(server, 5) as connection:
+        client = re.escape(" {}:{} ".format(*connection.getsockname()))
+        earlier = sum(bool(re.search(client, line)) for line in server.output())  # ports come again
+        connection.sendall(hello)
+        reply = read_reply(connection, "The client had sent the first bytes of TLS.")
+    assert reply.status == 400, f"TLS got {reply.status} {reply.reason}, not 400."
+    log_line = server.wait_for_line(client, count=earlier + 1)
+    assert "TLS" in log_line, (
+        f"Someone wrote https:// for http://, and the log says {log_line!r}. Its reader cannot guess "
+        "from that what went wrong: the first two bytes of TLS are 0x16 and 0x03."
     )
 
 
@@ -704,6 +757,7 @@ LARGE = [f"X-Line-{number}: {'x' * 980}" for number in range(60)]
 
 
 @pytest.mark.lesson("an-error-page-that-arrives")
+@pytest.mark.only_here
 def test_a_stray_line_end_during_a_large_answer_does_not_cut_it(server):
     with connect_with_small_buffer(server) as connection:
         connection.sendall(format_request("/request", headers=LARGE))
@@ -721,6 +775,7 @@ def test_a_stray_line_end_during_a_large_answer_does_not_cut_it(server):
 
 
 @pytest.mark.lesson("an-error-page-that-arrives")
+@pytest.mark.only_here
 @pytest.mark.parametrize("lines", [[], pytest.param(LARGE, marks=LINUX)], ids=["small", "large"])
 def test_clients_that_keep_their_ends_open_hold_up_nobody(server, lines):
     assert_alive(server, "other tests")

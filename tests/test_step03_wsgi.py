@@ -1097,7 +1097,7 @@ def test_an_application_in_the_current_folder_comes_before_the_steps_own(start, 
     )
 
 
-@pytest.mark.lesson("run-it")
+@pytest.mark.lesson("the-server-with-nothing-installed")
 @new
 def test_an_application_may_have_the_name_of_a_file_of_the_server(start, tmp_path):
     (tmp_path / "wsgi.py").write_text(
@@ -1115,7 +1115,7 @@ def test_an_application_may_have_the_name_of_a_file_of_the_server(start, tmp_pat
     )
 
 
-@pytest.mark.lesson("run-it")
+@pytest.mark.lesson("the-server-with-nothing-installed")
 @new
 @pytest.mark.parametrize("mistake", ["1 / 0", "helper()", "import broken"])
 def test_an_error_at_import_names_file_and_line(start, tmp_path, mistake):

@@ -8,7 +8,6 @@ second, to show a mistake sooner.
 import contextlib
 import os
 import socket
-import sys
 import threading
 import time
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import NamedTuple
 
 import pytest
 
+from course.copies import patched
 from tests.harness import PATIENCE, ROOT, STEPS, Server, connect, get, wait_until
 
 DEADLINE = 10  # seconds: REQUEST_SECONDS and SEND_SECONDS in http_message.py
@@ -100,24 +100,20 @@ def assert_refused_in_time(who, outcome, deadline):
 # The same servers with a deadline of one second.
 
 ONE_SECOND = """
-import runpy, sys, os
-sys.argv = sys.argv[1:]
-sys.path.insert(0, os.path.dirname(sys.argv[0]))
 import http_message
 http_message.REQUEST_SECONDS = http_message.SEND_SECONDS = 1
-runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
 READER = "a client that does not read"
 
 
-def meet_all(files, clients, command, deadline):
+def meet_all(files, clients, patch, deadline):
     """Let each client meet each server, all at the same time: a dict, (file, client) to Outcome."""
     found = {}
 
     def meet(file, who):
-        with Server([*command, str(file), "--port", "0"]) as server:
+        with Server(patched(patch, file, "--port", "0")) as server:
             if who == READER:
                 found[file, who] = do_not_read(server)
             else:
@@ -148,15 +144,14 @@ def files_to_test(request):
 @pytest.fixture(scope="module")
 def hasty_outcomes(request):
     """What slow clients meet at servers with a deadline of one second."""
-    command = [sys.executable, "-c", ONE_SECOND]
-    return meet_all(files_to_test(request), SLOW_CLIENTS, command, 1)
+    return meet_all(files_to_test(request), SLOW_CLIENTS, ONE_SECOND, 1)
 
 
 @pytest.fixture(scope="module")
 def outcomes(request):
     """What slow clients meet at the servers as they are."""
     clients = [*SLOW_CLIENTS, READER]
-    return meet_all(files_to_test(request), clients, [sys.executable], DEADLINE)
+    return meet_all(files_to_test(request), clients, "", DEADLINE)
 
 
 @pytest.mark.lesson("step02_http_server/README.md#one-deadline-for-the-whole-request")

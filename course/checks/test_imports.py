@@ -28,11 +28,19 @@ before = set(sys.modules)
 with socket.create_server(("127.0.0.1", 0)) as listener:
     with socket.create_connection(listener.getsockname()) as client:
         client.sendall(request.encode())
-        connection, _ = listener.accept()
+        connection, address = listener.accept()
         with connection:
-            server.handle(connection, application)
+            server.handle(connection, address, application)
         assert b" 200 OK" in client.recv(65536)
 print(json.dumps([sorted(before), sorted(set(sys.modules) - before)]))
+"""
+
+# Print those times as HTTP writes them.
+DATES = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from http_message import http_date
+print(json.dumps([http_date(seconds) for seconds in json.loads(sys.argv[2])]))
 """
 
 GET = "GET {} HTTP/1.1\r\nHost: test\r\n\r\n"
@@ -83,12 +91,8 @@ def test_what_few_requests_need_waits_until_they_come(folder):
 
 @pytest.mark.lesson("step02_http_server/README.md#http-on-the-wire")
 def test_the_date_is_right_in_each_month_and_on_each_day_of_the_week(folder):
-    script = (
-        "import json, sys; sys.path.insert(0, sys.argv[1]); from http_message import http_date; "
-        "print(json.dumps([http_date(seconds) for seconds in json.loads(sys.argv[2])]))"
-    )
     times = [day * 86400 + 3661 * day % 86400 for day in range(0, 366 * 60, 11)]
-    dates = run(script, str(folder), json.dumps(times))
+    dates = run(DATES, str(folder), json.dumps(times))
     right = [email.utils.formatdate(seconds, usegmt=True) for seconds in times]
     wrong = [pair for pair in zip(dates, right, strict=True) if pair[0] != pair[1]]
     assert not wrong, (

@@ -22,11 +22,11 @@ COPIES = {
 IDEAS = {
     "step02_http_server": {"BUFFER_SIZE", "HOME_PAGE", "serve", "handle", "answer"},
     "step03_wsgi": {"HOME_PAGE", "serve", "handle", "answer", "main"},
-    "step04_fork": {"serve"},
-    "step05_zombies": {"STOP_SECONDS", "serve", "reap"},
+    "step04_fork": {"serve", "work", "main"},
+    "step05_zombies": {"STOP_SECONDS", "serve", "work", "reap"},
     "step06_prefork": {"WORKERS", "serve", "work", "reap", "main"},
 }
-MOST_LINES = {"step04_fork": 15, "step05_zombies": 25, "step06_prefork": 38}
+MOST_LINES = {"step04_fork": 18, "step05_zombies": 25, "step06_prefork": 45}
 # The tests of steps 4 and 5 have up to twenty slow clients at once.
 OPTIONS = {"step06_prefork": ["--workers", "25"]}
 NEIGHBOURS = list(itertools.pairwise(STEPS))

@@ -2,13 +2,12 @@
 
 import json
 import os
-import shlex
 import subprocess
 import sys
 
 import pytest
 
-from tests.harness import PATIENCE, ROOT, STEPS, Server, get
+from tests.harness import PATIENCE, ROOT, STEPS
 
 # Run in a process of its own, in the step's folder: it imports that step's server.py.
 LOOK = """
@@ -120,14 +119,21 @@ def test_a_mistake_in_the_server_ends_one_connection_and_is_seen(step):
     assert "AttributeError" in done.stderr, "An error in handle is not to be seen on stderr."
 
 
-# Run in a step's folder: responses that go wrong, over a connection that only takes notes.
+# Run in a step's folder: responses that go wrong, over a connection that only takes notes, and
+# that takes each piece in 200 seconds of a clock of its own.
 RESPOND = """
-import wsgi
+import time, wsgi
 
 class Connection:
     sent = b""
+    def setsockopt(self, *option): pass
     def settimeout(self, seconds): pass
-    def sendall(self, data): self.sent += data
+    def recv(self, size): return b""
+    def shutdown(self, how): pass
+    def send(self, data):
+        self.sent += data
+        time.monotonic = lambda now=time.monotonic(): now + 200
+        return len(data)
 
 class SaysOne(list):
     def __len__(self): return 1
@@ -136,20 +142,19 @@ def application(environ, start_response):
     start_response("200 OK", [])
     return SaysOne([b"first", b"second"])
 
-def two_pieces(environ, start_response):
+def three_pieces(environ, start_response):
     start_response("200 OK", [])
-    return [b"first", b"second"]
+    return [b"first", b"second", b"third"]
 
-environ = {"REQUEST_METHOD": "GET"}
+environ = {"REQUEST_METHOD": "GET", "SERVER_PROTOCOL": "HTTP/1.0"}
 liar = Connection()
 wsgi.run_application(application, environ, liar)
 print(liar.sent.endswith(b"first"))
-wsgi.MAX_SECONDS_SENDING = 0
 slow = Connection()
 try:
-    wsgi.run_application(two_pieces, environ, slow)
+    wsgi.run_application(three_pieces, environ, slow)
 except OSError as error:
-    print(error, slow.sent.endswith(b"first"))
+    print(error, slow.sent.endswith(b"firstsecond"))
 """
 
 
@@ -165,15 +170,6 @@ def test_a_response_stays_within_its_length_and_its_time():
     )
     assert done.stdout.splitlines() == ["True", "reads too slowly True"], (
         "After a filled-in Content-Length no more body may follow (first line: True), and a client "
-        "that takes too long for all pieces together is given up (second line). It printed:\n"
-        f"{done.stdout}{done.stderr}"
+        "that takes more than 300 seconds for all pieces together is given up (second line). It "
+        f"printed:\n{done.stdout}{done.stderr}"
     )
-
-
-@pytest.mark.skipif(os.name != "posix", reason="needs a POSIX shell")
-@pytest.mark.parametrize("step", STEPS[1:])
-def test_a_server_serves_on_when_nobody_reads_its_output(step):
-    line = shlex.join([sys.executable, str(ROOT / step / "server.py"), "--port", "0"])
-    with Server(["sh", "-c", f"{line} | head -n 1"]) as server:  # head ends after the first line
-        for _ in range(3):
-            assert get(server).status == 200, f"{step} needs somebody who reads its log."

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import ROOT, STEPS, Server, connect, is_at_work, wait_until
+from tests.harness import ROOT, STEPS, Server, is_at_work, wait_until
 from tests.test_step05_zombies import RequestAtGate
 
 STEP = "step06_prefork"
@@ -47,13 +47,9 @@ def seconds_to_stop(file, gate, number, stop_child=False, limit=LIMIT):
     """Start a server, let a request wait in it, send a stop signal. Return how long it runs on."""
     command = [sys.executable, str(file), "fork_apps:application", "--port", "0"]
     with Server(command) as server:
-        with connect(server, 2 * limit) as connection, connection.makefile("rb") as stream:
-            connection.sendall(f"GET {gate.target} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
-            while stream.readline().strip():  # the status line and the headers
-                pass
-            pid = int(stream.readline())
+        with RequestAtGate(gate, server) as request:
             if stop_child:
-                os.kill(pid, signal.SIGSTOP)
+                os.kill(request.pid, signal.SIGSTOP)
             begin = time.monotonic()
             server.send_signal(number)
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -64,7 +60,7 @@ def seconds_to_stop(file, gate, number, stop_child=False, limit=LIMIT):
                 f"server still waits for it. Its time is over."
             )
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)  # it would wait at the gate for ever
+                os.kill(request.pid, signal.SIGKILL)  # it would wait at the gate for ever
             status = server.wait()
         assert (status, server.output("stderr")) == (0, []), (
             "The time for the children was over, and the server should end with status 0 and no "

@@ -111,8 +111,11 @@ static void serve(int listener)
     printf("Listening on %s\n", text);
     for (;;) {
         int connection = accept(listener, NULL, NULL); /* 5. accept */
-        if (connection < 0)                            /* it has gone before we came */
+        if (connection < 0) {                          /* no descriptor is free, for example */
+            printf("[%d] server cannot accept: %s\n", (int)getpid(), strerror(errno));
+            usleep(100 * 1000);
             continue;
+        }
         handle(connection);                            /* 6. read and answer */
         close(connection);                             /* 7. close, and accept again */
     }
