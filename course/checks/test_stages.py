@@ -189,10 +189,10 @@ def test_a_stage_passes_its_tests_and_fails_those_of_the_next_for_their_reason(
     step, stage, tmp_path
 ):
     server = [ROOT / folder_of(step, stage) / "server.py"]
-    results = run_tests(step, server, tmp_path / "report.xml", f"--stage={stage + 1}")
+    results = run_tests(step, server, tmp_path / "report.xml", f"--stage={stage + 1}", "--tb=line")
     wrong, numbers = [], set()
     for name, noted, failure in results:
-        number, reason = int(noted["stage"]), noted["fails before"]
+        number, reason = int(noted.get("stage", 1)), noted.get("fails before")
         numbers.add(number)
         if number <= stage and failure:
             wrong.append(f"{name} is of stage {number}, but it fails:\n{failure}")
