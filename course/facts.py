@@ -57,12 +57,24 @@ def read_mistakes():
     return mistakes
 
 
+BEHIND = "> 本节落后于英文版。"  # the first line of a Chinese section whose English has moved on
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
 def without_blocks(text):
     """Return a page without its fenced blocks."""
     return BLOCK.sub("", text)
+
+
+def sections(text):
+    """Return a page cut at its headings, each piece with its blocks."""
+    pieces, in_block = [[]], False
+    for line in text.splitlines():
+        in_block ^= line.lstrip().startswith("```")
+        if line.startswith("#") and not in_block:
+            pieces.append([])
+        pieces[-1].append(line)
+    return ["\n".join(piece) + "\n" for piece in pieces]
 
 
 def headings(page):
