@@ -29,7 +29,7 @@ IDEAS = {
         "server.py": {"BUFFER_SIZE", "handle", "answer"},
         "http_message.py": {
             *("BUFFER_SIZE", "HTTPError", "HTTPError.__init__", "Request", "read_request"),
-            *("format_response", "format_head", "refuse"),
+            *("format_response", "format_head", "http_date", "refuse"),
         },
     },
     ("step02_http_server", 3): {
@@ -51,7 +51,7 @@ IDEAS = {
     },
     ("step02_http_server", 5): {
         "http_message.py": {
-            *("FIN_WAIT_1", "TOKEN", "TEXT", "VERSION", "ABSOLUTE_FORM", "HOST", "DIGITS"),
+            *("TOKEN", "TEXT", "VERSION", "ABSOLUTE_FORM", "HOST", "DIGITS"),
             *("CHUNK_SIZE", "STATUS", "HEADER", "HTTPError.__init__", "Reader.read_line"),
             *("Reader.copy_to", "read_request", "read_request_line", "read_headers"),
             *("split_target", "read_body", "copy_chunks", "format_head", "linger", "refuse"),
