@@ -1186,7 +1186,7 @@ def test_an_application_in_the_current_folder_comes_before_the_steps_own(start, 
     )
 
 
-@pytest.mark.lesson("run-it")
+@pytest.mark.lesson("the-server-with-nothing-installed")
 @new
 @pytest.mark.stage(5, "The server has files of these names")
 def test_an_application_may_have_the_name_of_a_file_of_the_server(start, tmp_path):
@@ -1205,7 +1205,7 @@ def test_an_application_may_have_the_name_of_a_file_of_the_server(start, tmp_pat
     )
 
 
-@pytest.mark.lesson("run-it")
+@pytest.mark.lesson("the-server-with-nothing-installed")
 @new
 @pytest.mark.stage(5, "must look for it")
 @pytest.mark.parametrize("mistake", ["1 / 0", "helper()", "import broken"])
