@@ -398,10 +398,7 @@ TO_THE_LAST_BYTE = {
         405,
         5,
     ),
-<<<<<<< HEAD
     "headers of 64 KiB": (long_headers(64 * 1024), 200, 3),
-=======
->>>>>>> 94e8fa01a3a4000e1734188744083a18aa3f9c78
 }
 
 
@@ -695,11 +692,7 @@ def tls_hello():
 
 
 @pytest.mark.lesson("what-the-server-refuses-and-how")
-<<<<<<< HEAD
 @pytest.mark.stage(5, "Someone wrote https://")
-=======
-@pytest.mark.stage(5, "bytes of TLS")
->>>>>>> 94e8fa01a3a4000e1734188744083a18aa3f9c78
 @pytest.mark.parametrize("kind", ["as it is", "without line break", "with line breaks"])
 def test_the_log_says_when_a_client_speaks_tls(server, kind):
     hello = {
