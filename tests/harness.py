@@ -3,6 +3,7 @@
 The tests know a server only from outside: its command line, its output, and its answers.
 """
 
+import atexit
 import contextlib
 import functools
 import http.client
@@ -183,12 +184,14 @@ class Server:
 @functools.cache
 def watcher():
     """Return the watcher's process, started at the first call. See watcher.py."""
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, TESTS / "watcher.py"],
         stdin=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
+    atexit.register(process.communicate)  # which ends its input, and waits for its end
+    return process
 
 
 def tell_watcher(sign, group):

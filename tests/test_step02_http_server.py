@@ -704,8 +704,8 @@ def test_the_log_says_when_a_client_speaks_tls(server, kind):
     assert reply.status == 400, f"TLS got {reply.status} {reply.reason}, not 400."
     log_line = server.wait_for_line(client, count=earlier + 1)
     assert "TLS" in log_line, (
-        f"Someone wrote https:// for http://, and the log says {log_line!r}. Nobody can guess "
-        "from that what went wrong: the first two bytes of TLS are 0x16 and 0x03."
+        f"Someone wrote https:// for http://, and the log says {log_line!r}. Its reader cannot "
+        "guess from that what went wrong: the first two bytes of TLS are 0x16 and 0x03."
     )
 
 
