@@ -30,11 +30,15 @@ def run_tests(step, server, report, *options, environment=None):
     env = os.environ | (environment or {})
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=300)
     assert report.exists(), f"pytest made no report:\n{done.stdout}{done.stderr}"
-    results = []
+    results = {}
     for case in ElementTree.parse(report).iter("testcase"):
         problems = [*case.iter("failure"), *case.iter("error")]
         text = "\n".join(f"{problem.get('message')}\n{problem.text}" for problem in problems)
         noted = {item.get("name"): item.get("value") for item in case.iter("property")}
-        if not [*case.iter("skipped")]:  # it says why: there is no curl here, for one
-            results.append(Result(case.get("name"), noted, text or None))
-    return results
+        if [*case.iter("skipped")]:  # it says why: there is no curl here, for one
+            continue
+        name = case.get("name")
+        if name in results:  # it failed, and what comes after it, too
+            text = f"{results[name].failure}\n{text}"
+        results[name] = Result(name, noted, text or None)
+    return list(results.values())

@@ -91,7 +91,7 @@ def work(listener, application, parent):
             return  # the parent starts another worker
         try:
             handle(connection, address, application, multiprocess=True)  # 6. read and answer
-            with contextlib.suppress(AttributeError, OSError, ValueError):  # nobody reads them
+            with contextlib.suppress(AttributeError, OSError):  # closed, or nobody reads them
                 sys.stdout.flush()
                 sys.stderr.flush()
         finally:

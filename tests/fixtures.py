@@ -68,10 +68,8 @@ def split_command(text, posix=os.name == "posix"):
 def pytest_collection_modifyitems(config, items):
     """Put what the markers say into the report of each test, and leave out what --stage does."""
     for item in items:
-        if markers := [
-            *item.iter_markers("stage")
-        ]:  # a test's, and its parameters': the last counts
-            number, reason = max(marker.args for marker in markers)
+        if markers := [*item.iter_markers("stage")]:  # of the test, then of its parameters
+            number, reason = max(reversed(markers), key=lambda marker: marker.args[0]).args
             item.user_properties += [("stage", number), ("fails before", reason)]
         if marker := item.get_closest_marker("new"):
             item.user_properties.append(("new", marker.args[0]))

@@ -3,6 +3,7 @@
 The tests know a server only from outside: its command line, its output, and its answers.
 """
 
+import atexit
 import contextlib
 import functools
 import http.client
@@ -33,7 +34,8 @@ STEPS = [
     "step06_prefork",
 ]
 MOST_BYTES = 64 * 1024 * 1024  # of one answer: what is longer never ends
-PATIENCE = 10  # seconds until a test gives up waiting for what should come at once
+# Seconds until a test gives up waiting for what should come at once.
+PATIENCE = float(os.environ.get("PATIENCE", 10))
 
 # A proxy is for other machines: no client of ours asks it for a server of ours.
 os.environ["no_proxy"] = os.environ["NO_PROXY"] = "127.0.0.1,localhost"
@@ -183,12 +185,14 @@ class Server:
 @functools.cache
 def watcher():
     """Return the watcher's process, started at the first call. See watcher.py."""
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, TESTS / "watcher.py"],
         stdin=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
+    atexit.register(process.communicate)  # which ends its input, and waits for its end
+    return process
 
 
 def tell_watcher(sign, group):

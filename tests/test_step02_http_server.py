@@ -670,9 +670,12 @@ def test_an_error_page_says_what_is_wrong(server):
     ],
     ids=["no Host", "malformed header", "headers", "body"],
 )
+@pytest.mark.stage(5, "A HEAD request was")
 def test_a_refused_head_gets_no_body(server, request_bytes, status):
     reply = ask(server, request_bytes)
-    assert reply.status == status, f"The server answered {reply.status}, not {status}."
+    assert reply.status == status, (
+        f"A HEAD request was to be refused with {status}, and got {reply.status}."
+    )
     assert reply.body == b"", (
         f"A HEAD request was refused, and the answer has a body: {reply.body[:50]!r}. An answer to "
         "HEAD has none, whatever its status: RFC 9110, section 9.3.2."
@@ -689,6 +692,7 @@ def tls_hello():
 
 
 @pytest.mark.lesson("what-the-server-refuses-and-how")
+@pytest.mark.stage(5, "Someone wrote https://")
 @pytest.mark.parametrize("kind", ["as it is", "without line break", "with line breaks"])
 def test_the_log_says_when_a_client_speaks_tls(server, kind):
     hello = {
@@ -700,12 +704,14 @@ def test_the_log_says_when_a_client_speaks_tls(server, kind):
         client = re.escape(" {}:{} ".format(*connection.getsockname()))
         earlier = sum(bool(re.search(client, line)) for line in server.output())  # ports come again
         connection.sendall(hello)
-        reply = read_reply(connection, "The client had sent the first bytes of TLS.")
-    assert reply.status == 400, f"TLS got {reply.status} {reply.reason}, not 400."
+        reply = read_reply(connection, "Someone wrote https:// for http://.")
+    assert reply.status == 400, (
+        f"Someone wrote https:// for http://, and got {reply.status} {reply.reason}, not 400."
+    )
     log_line = server.wait_for_line(client, count=earlier + 1)
     assert "TLS" in log_line, (
-        f"Someone wrote https:// for http://, and the log says {log_line!r}. Nobody can guess "
-        "from that what went wrong: the first two bytes of TLS are 0x16 and 0x03."
+        f"Someone wrote https:// for http://, and the log says {log_line!r}. Its reader cannot "
+        "guess from that what went wrong: the first two bytes of TLS are 0x16 and 0x03."
     )
 
 

@@ -16,9 +16,9 @@ from typing import NamedTuple
 import psutil
 import pytest
 
-from course.checks.test_ladder import run_tests
 from course.facts import BLOCK
 from course.prose import MARKED
+from course.runs import run_tests
 from tests.harness import (
     ROOT,
     STEPS,
@@ -156,11 +156,12 @@ def test_a_solution_breaks_nothing_else(exercise, tmp_path):
     apply(exercise.patch, folder)
     changed = CHANGES.get((exercise.step, exercise.number), set())
     names = " or ".join(changed) or "no_such_test"
-    results = run_tests(exercise.step, folder, "", tmp_path / "report.xml", "-k", f"not ({names})")
+    server, report = [folder / "server.py"], tmp_path / "report.xml"
+    results = run_tests(exercise.step, server, report, "-k", f"not ({names})")
     failures = [failure for _, _, failure in results if failure]
     assert results and not failures, "\n".join(failures)
     if changed:
-        results = run_tests(exercise.step, folder, "", tmp_path / "report.xml", "-k", names, "-x")
+        results = run_tests(exercise.step, server, report, "-k", names, "-x")
         assert [failure for _, _, failure in results if failure], (
             f"None of these fails, so CHANGES need not name them: {changed}"
         )
