@@ -87,11 +87,9 @@ def die():
     if os.getpid() == SERVER.pid:
         abort(409, "This process is the server itself. A crash would end it for all clients.")
 
-    def pieces():
-        yield f"Process {os.getpid()} ends here, by SIGKILL.\n"
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    return Response(pieces(), mimetype="text/plain")
+    response = Response(f"Process {os.getpid()} ends here, by SIGKILL.\n", mimetype="text/plain")
+    response.call_on_close(lambda: os.kill(os.getpid(), signal.SIGKILL))  # when all has been sent
+    return response
 
 
 def look():

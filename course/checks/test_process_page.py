@@ -97,7 +97,7 @@ def test_all_zombies_are_counted_and_the_youngest_two_hundred_listed():
 def test_a_child_can_be_crashed_and_the_server_lives_on(step):
     with start(step) as server:
         reply = post(server, "/die", b"")
-        assert (reply.status, reply.body.split()[0]) == (200, b"Process")
+        assert (reply.status, reply.body.split()[0], reply.is_whole) == (200, b"Process", True)
         child = int(reply.body.split()[1])
         assert child != server.pid
         if step != "step04_fork":
