@@ -195,20 +195,20 @@ def test_a_step_that_does_not_exist_is_one_line(course, number, option):
     assert not (course / "mine").exists()
 
 
-@pytest.mark.parametrize("option", [[], ["--start"], ["--copy"]], ids=str)
 @pytest.mark.parametrize(
-    ("step", "stage", "words"),
+    ("words", "hint"),
     [
-        ("02", "6", "no stage 6. Step 2 has the stages 1 to 5"),
-        ("03", "0", "no stage 0. Step 3 has the stages 1 to 5"),
-        ("02", "x", "no stage x"),
-        ("02", "", "no stage"),
-        ("04", "1", "Only the steps 2 and 3"),
-        (None, "1", "Only the steps 2 and 3"),
+        (["02", "--stage", "6"], "no stage 6. Step 2 has the stages 1 to 5"),
+        (["03", "--stage", "0", "--start"], "no stage 0. Step 3 has the stages 1 to 5"),
+        (["02", "--stage", "x", "--copy"], "no stage x"),
+        (["02", "--stage", ""], "no stage"),
+        (["04", "--stage", "1", "--start"], "Only the steps 2 and 3"),
+        (["--stage", "1"], "Only the steps 2 and 3"),
     ],
+    ids=str,
 )
-def test_a_stage_that_does_not_exist_is_one_line(course, option, step, stage, words):
-    assert_one_line(loop(course, *option, "--stage", stage, *filter(None, [step])), words)
+def test_a_stage_that_does_not_exist_is_one_line(course, words, hint):
+    assert_one_line(loop(course, *words), hint)
     assert not (course / "mine").exists()
 
 
