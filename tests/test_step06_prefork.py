@@ -258,7 +258,7 @@ def test_a_worker_that_is_killed_is_replaced_and_only_its_client_is_hurt(two, ga
         ("raise", True),
         ("sys.exit", True),
         ("KeyboardInterrupt", False),
-        ("close", True),
+        ("close", False),
         ("_exit", False),
         ("abort", False),
         ("kill", False),
