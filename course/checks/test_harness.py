@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from course.facts import file_of_tests
-from tests.harness import ROOT, wait_until
+from tests.harness import ROOT, parse_reply, wait_until
 
 START_A_SERVER = """
 import sys, time
@@ -44,3 +44,31 @@ def test_no_client_asks_a_proxy_for_a_server_of_this_machine():
         command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0 and " passed" in done.stdout, done.stdout + done.stderr
+
+
+CHUNKED, LENGTH = b"Transfer-Encoding: chunked", b"Content-Length: 6"
+
+
+@pytest.mark.parametrize(
+    ("header", "data", "method", "was_reset", "body", "is_whole"),
+    [
+        (CHUNKED, b"3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n", "GET", False, b"onetwo", True),
+        (CHUNKED, b"3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n", "GET", True, b"onetwo", True),
+        (CHUNKED, b"3\r\none\r\n3\r\ntwo\r\n", "GET", False, b"onetwo", False),
+        (CHUNKED, b"3\r\none\r\n3\r\nt", "GET", False, b"onet", False),
+        (CHUNKED, b"", "GET", False, b"", False),
+        (CHUNKED, b"0\r\n\r\nHTTP/1.1", "GET", False, b"HTTP/1.1", False),
+        (CHUNKED, b"", "HEAD", False, b"", True),
+        (CHUNKED, b"0\r\n\r\n", "HEAD", False, b"0\r\n\r\n", False),
+        (LENGTH, b"onetwo", "GET", False, b"onetwo", True),
+        (LENGTH, b"onetwo", "GET", True, b"onetwo", True),
+        (LENGTH, b"one", "GET", False, b"one", False),
+        (LENGTH, b"onetwothree", "GET", False, b"onetwothree", False),
+        (LENGTH, b"", "HEAD", False, b"", True),
+        (b"X-End: of the stream", b"onetwo", "GET", False, b"onetwo", True),
+        (b"X-End: of the stream", b"onetwo", "GET", True, b"onetwo", False),
+    ],
+)
+def test_a_reply_says_whether_its_body_is_whole(header, data, method, was_reset, body, is_whole):
+    reply = parse_reply(b"HTTP/1.1 200 OK\r\n%b\r\n\r\n%b" % (header, data), method, was_reset)
+    assert (reply.status, reply.body, reply.is_whole) == (200, body, is_whole)
