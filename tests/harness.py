@@ -371,10 +371,11 @@ def seconds_of_a_fifth_client(server, request, last):
     """Return how long it takes until a client has its answer that came behind four others.
 
     The four send a request, read their answers, and keep their ends of the connections open. The
-    last request is the fifth client's. A busy machine may be slow: it is the best of three tries.
+    last request is the fifth client's. A busy machine may be slow: it is the best of three tries,
+    unless one takes longer than a machine can be busy.
     """
     tries = []
-    while len(tries) < 3 and min(tries, default=1) > 0.5:
+    while len(tries) < 3 and 0.5 < min(tries, default=1) < PATIENCE / 2:
         with contextlib.ExitStack() as stack:
             clients = [stack.enter_context(connect(server)) for _ in range(5)]
             begin = time.monotonic()

@@ -446,7 +446,9 @@ def test_an_error_of_accept_is_not_the_end(start):
     server = start()
     processes = limit_descriptors(server, 1)
     request = b"GET / HTTP/1.0\r\n\r\n"  # an answer comes from every step
-    with connect(server, QUIET) as first, contextlib.suppress(OSError):
+    with socket.socket() as first, contextlib.suppress(OSError):
+        first.settimeout(QUIET)
+        first.connect(server.address)
         client = "{}:{}".format(*first.getsockname())
         first.sendall(request)  # an accept that waits already has its descriptor, on Linux
         first.shutdown(socket.SHUT_WR)

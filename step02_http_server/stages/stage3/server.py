@@ -102,8 +102,8 @@ def answer(request, client):
 def log(who, event):
     """Print one line: the PID of this process, who it is about, and what happened.
 
-    It is a single write(2), so the lines of several processes do not mix: in a pipe, this
-    holds for lines of up to 4096 bytes. See pipe(7), PIPE_BUF.
+    It is a single write(2), so the lines of several processes do not mix. In a pipe, this
+    holds for lines of up to PIPE_BUF bytes, 4096 on Linux: see pipe(7).
     """
     line = f"[{os.getpid()}] {who} {event}\n"
     if sys.stdout:  # None, if the server was started with its output closed
