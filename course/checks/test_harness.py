@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from course.facts import file_of_tests
-from tests.harness import ROOT, wait_until
+from tests.harness import ROOT, parse_reply, wait_until
 
 START_A_SERVER = """
 import sys, time
@@ -71,3 +71,31 @@ def test_without_fork_steps_4_to_6_are_skipped_and_say_why(tmp_path):
     assert done.returncode == pytest.ExitCode.NO_TESTS_COLLECTED, done.stdout + done.stderr
     assert done.stdout.count("need os.fork, which Windows lacks: use WSL") == 1, done.stdout
     assert "3 skipped" in done.stdout, done.stdout
+
+
+CHUNKED, LENGTH = b"Transfer-Encoding: chunked", b"Content-Length: 6"
+
+
+@pytest.mark.parametrize(
+    ("header", "data", "method", "was_reset", "body", "is_whole"),
+    [
+        (CHUNKED, b"3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n", "GET", False, b"onetwo", True),
+        (CHUNKED, b"3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n", "GET", True, b"onetwo", True),
+        (CHUNKED, b"3\r\none\r\n3\r\ntwo\r\n", "GET", False, b"onetwo", False),
+        (CHUNKED, b"3\r\none\r\n3\r\nt", "GET", False, b"onet", False),
+        (CHUNKED, b"", "GET", False, b"", False),
+        (CHUNKED, b"0\r\n\r\nHTTP/1.1", "GET", False, b"HTTP/1.1", False),
+        (CHUNKED, b"", "HEAD", False, b"", True),
+        (CHUNKED, b"0\r\n\r\n", "HEAD", False, b"0\r\n\r\n", False),
+        (LENGTH, b"onetwo", "GET", False, b"onetwo", True),
+        (LENGTH, b"onetwo", "GET", True, b"onetwo", True),
+        (LENGTH, b"one", "GET", False, b"one", False),
+        (LENGTH, b"onetwothree", "GET", False, b"onetwothree", False),
+        (LENGTH, b"", "HEAD", False, b"", True),
+        (b"X-End: of the stream", b"onetwo", "GET", False, b"onetwo", True),
+        (b"X-End: of the stream", b"onetwo", "GET", True, b"onetwo", False),
+    ],
+)
+def test_a_reply_says_whether_its_body_is_whole(header, data, method, was_reset, body, is_whole):
+    reply = parse_reply(b"HTTP/1.1 200 OK\r\n%b\r\n\r\n%b" % (header, data), method, was_reset)
+    assert (reply.status, reply.body, reply.is_whole) == (200, body, is_whole)
