@@ -160,11 +160,31 @@ def test_content_length_counts_bytes_and_not_characters(server):
     )
 
 
+@pytest.mark.lesson("framing-where-does-a-message-end")
+def test_the_home_page_is_as_long_as_its_content_length_says(server):
+    reply = get(server)
+    length = reply.header("Content-Length")
+    assert length is None or int(length) == len(reply.body), (
+        f"Content-Length is {length}, and {len(reply.body)} bytes of body came. A client that "
+        "trusts it waits for the rest, or loses some."
+    )
+
+
 @pytest.mark.lesson("what-the-server-refuses-and-how")
 @pytest.mark.stage(2, "not 404")
 def test_an_unknown_page_gets_404(server):
     reply = get(server, "/no/such/page")
     assert reply.status == 404, f"GET /no/such/page got {reply.status} {reply.reason}, not 404."
+
+
+@pytest.mark.lesson("what-the-server-refuses-and-how")
+@pytest.mark.stage(2, "not 404")
+def test_where_there_is_no_page_each_method_gets_404(server):
+    reply = get(server, "/no/such/page", "DELETE")
+    assert reply.status == 404, (
+        f"DELETE /no/such/page got {reply.status} {reply.reason}, not 404. 405 says that the page "
+        "is there, for other methods: look at the path first."
+    )
 
 
 @pytest.mark.lesson("what-the-server-refuses-and-how")
@@ -247,7 +267,9 @@ def test_each_response_has_a_date_and_says_where_it_ends(server, request_bytes):
     before = int(time.time())
     reply = ask(server, request_bytes)
     date = reply.header("Date")
-    assert date and date.endswith(" GMT"), f"Date is {date!r}: no time as HTTP writes it."
+    assert date and re.fullmatch(r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT", date), (
+        f"Date is {date!r}: no time as HTTP writes it, such as 'Wed, 25 Nov 2026 18:48:06 GMT'."
+    )
     seconds = email.utils.parsedate_to_datetime(date).timestamp()
     assert before - 1 <= seconds <= time.time() + 1, f"Date is {date!r}: that is not now."
     assert (reply.header("Connection") or "").lower() == "close", (
@@ -348,6 +370,11 @@ TO_THE_LAST_BYTE = {
     "GET with a body": (b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc", 200, 3),
     "Content-Length 0": (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", 405, 3),
     "Content-Length": (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc", 405, 3),
+    "lower case Content-Length": (
+        b"POST / HTTP/1.1\r\nHost: x\r\ncontent-length: 3\r\n\r\nabc",
+        405,
+        3,
+    ),
     "Content-Length with zeros": (
         b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0003\r\n\r\nabc",
         405,
