@@ -440,6 +440,7 @@ def seconds_at_work(processes):
 
 
 @pytest.mark.lesson("5-accept")
+@pytest.mark.until_step05  # a worker that cannot accept is replaced, which takes work, too
 @pytest.mark.skipif(not hasattr(psutil.Process, "rlimit"), reason="needs prlimit(2), of Linux")
 def test_an_error_of_accept_is_not_the_end(start):
     """Without a free descriptor a server cannot accept. When there is one again, it can."""
