@@ -79,12 +79,10 @@ class View:
         And leave the last tests of a step out if the first failure was long ago.
         """
         step = item.module.STEP
-        if item.get_closest_marker("only_here") or item.get_closest_marker("until_step05"):
+        true_until = dict(item.user_properties).get("true until")
+        if true_until:
             self.flaws.add(item.nodeid)
-        left_behind = item.get_closest_marker("only_here") and step < self.highest_step
-        if item.get_closest_marker("until_step05") and self.highest_step > "step05_zombies":
-            left_behind = True
-        if left_behind:
+        if true_until and true_until < self.highest_step:
             pytest.skip("this server has left that step behind")
         if time.monotonic() > self.red_since.get(step, math.inf) + MOST_SECONDS_RED:
             self.left_out.add(item.nodeid)
@@ -122,7 +120,7 @@ def section_of(test):
 
 def stage_of(test):
     """Return the number of the stage from which on a test passes."""
-    return dict(test.user_properties).get("stage", 1)
+    return dict(test.user_properties).get("milestone", 1)
 
 
 def page_of(step, stage):
@@ -175,7 +173,7 @@ def run(steps, server, stage=None):
     view = View()
     files = [str(file_of_tests(step)) for step in steps]
     options = ["--server", server, "-p", "no:randomly"]  # in the order in which one learns
-    options += [f"--stage={stage}"] if stage else []
+    options += [f"--milestone={stage}"] if stage else []
     print("The tests, which you can run yourself:\n")
     print(f"    {shown(sys.executable, '-m', 'pytest', *files, *options)}\n", flush=True)
     options += ["-qq", "--tb=no", "--no-summary", "--no-header"]

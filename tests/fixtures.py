@@ -3,6 +3,7 @@
 It is a plugin of pytest: pyproject.toml names it, so the checks of the course have it, too.
 """
 
+import math
 import os
 import shlex
 import shutil
@@ -27,10 +28,21 @@ def pytest_addoption(parser):
         "It must take --port, and print the line 'Listening on ...' (default: the step's own)",
     )
     parser.addoption(
-        "--stage",
+        "--milestone",
         metavar="N",
         type=int,
-        help="of a step that is built in stages, only the tests of those up to N (default: all)",
+        help="only the tests of the milestones up to N of each step (default: all)",
+    )
+    parser.addoption(
+        "--course",
+        action="store_true",
+        help="with --server: run the tests of what this course asks of its own servers alone, too",
+    )
+    parser.addoption(
+        "--reached",
+        metavar="STEP",
+        default=STEPS[0],
+        help="how far the server is: it need not have the flaws of those before step04_fork, say",
     )
 
 
@@ -80,11 +92,14 @@ def pytest_pycollect_makemodule(module_path, parent):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Put what the markers say into the report of each test, and leave out what --stage does."""
+    """Put what the markers say into the report of each test, and choose what is run."""
     for item in items:
-        if markers := [*item.iter_markers("stage")]:  # of the test, then of its parameters
-            number, reason = max(reversed(markers), key=lambda marker: marker.args[0]).args
-            item.user_properties += [("stage", number), ("fails before", reason)]
+        if markers := [*item.iter_markers("milestone")]:  # of the test, then of its parameters
+            highest = max(reversed(markers), key=lambda marker: marker.args[0])
+            item.user_properties += zip(("milestone", "fails before"), highest.args, strict=False)
+        if marker := item.get_closest_marker("flaw"):
+            last = marker.kwargs.get("last", item.module.STEP)
+            item.user_properties.append(("true until", last))
         if marker := item.get_closest_marker("new"):
             item.user_properties.append(("new", marker.args[0]))
         if marker := item.get_closest_marker("lesson"):
@@ -92,10 +107,18 @@ def pytest_collection_modifyitems(config, items):
             if "#" not in section:
                 section = f"{item.module.STEP}/README.md#{section}"
             item.user_properties.append(("lesson", section))
-    if last := config.getoption("--stage"):
-        later = [item for item in items if dict(item.user_properties).get("stage", 1) > last]
-        config.hook.pytest_deselected(items=later)
-        items[:] = [item for item in items if item not in later]
+    last = config.getoption("--milestone") or math.inf
+    for_others = config.getoption("--server") and not config.getoption("--course")
+    reached = config.getoption("--reached")
+    left_out = [
+        item
+        for item in items
+        if dict(item.user_properties).get("milestone", 1) > last
+        or dict(item.user_properties).get("true until", reached) < reached
+        or (for_others and item.get_closest_marker("course"))
+    ]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.hookimpl(wrapper=True)
@@ -151,8 +174,9 @@ def shared(command, shared_servers, request):
         return used[arguments]
 
     yield run
-    ended = [server for server in used.values() if not server.is_running()]
-    if ended or request.session.testsfailed > failed:
+    has_failed = request.session.testsfailed > failed
+    ended = [server for server in used.values() if not server.is_running(0.5 if has_failed else 0)]
+    if ended or has_failed:
         for arguments, server in used.items():
             server.kill()
             del shared_servers[arguments]

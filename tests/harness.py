@@ -145,8 +145,13 @@ class Server:
                 thread.join(1)
         return "\n".join([*self.output("stdout"), *self.output("stderr")]) or "(nothing)"
 
-    def is_running(self):
-        return self.process.poll() is None
+    def is_running(self, seconds=0):
+        """Return whether the server runs, and goes on for so many seconds."""
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return True
+        return False
 
     def send_signal(self, number):
         self.process.send_signal(number)

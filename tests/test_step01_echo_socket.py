@@ -225,7 +225,7 @@ def test_ctrl_c_ends_it_with_status_0(start):
 
 @pytest.mark.lesson("the-command-line")
 @posix_only
-@pytest.mark.only_here
+@pytest.mark.flaw
 def test_ctrl_c_ends_it_while_it_serves_a_client(start):
     server = start()
     with connect(server) as connection:
@@ -242,7 +242,7 @@ def test_ctrl_c_ends_it_while_it_serves_a_client(start):
 
 
 @pytest.mark.lesson("6-read-and-answer")
-@pytest.mark.only_here
+@pytest.mark.flaw
 @pytest.mark.parametrize(
     "message",
     [
@@ -269,7 +269,7 @@ def test_the_echo_is_what_the_client_sent(server, message):
 
 
 @pytest.mark.lesson("6-read-and-answer")
-@pytest.mark.only_here
+@pytest.mark.flaw
 def test_a_character_may_arrive_in_two_halves(server):
     euro = "€".encode()
     with connect(server, 3) as connection:
@@ -283,7 +283,7 @@ def test_a_character_may_arrive_in_two_halves(server):
 
 
 @pytest.mark.lesson("6-read-and-answer")
-@pytest.mark.only_here
+@pytest.mark.flaw
 def test_byte_by_byte_is_the_same_stream(server):
     message = b"one byte at a time"
     echo = echo_of(server, *(bytes([byte]) for byte in message))
@@ -291,7 +291,7 @@ def test_byte_by_byte_is_the_same_stream(server):
 
 
 @pytest.mark.lesson("6-read-and-answer")
-@pytest.mark.only_here
+@pytest.mark.flaw
 def test_a_client_may_send_again_and_again(server):
     with connect(server, 3) as connection:
         for message in (b"one", b"two", b"three" * 1000, b"four"):
@@ -301,7 +301,7 @@ def test_a_client_may_send_again_and_again(server):
 
 
 @pytest.mark.lesson("7-close-and-accept-again")
-@pytest.mark.only_here
+@pytest.mark.flaw
 def test_half_close_is_answered_with_the_rest_and_the_end(server):
     with connect(server, 2) as connection:
         connection.sendall(b"before the end")
@@ -327,7 +327,7 @@ def send_in_background(connection, piece, count):
 
 
 @pytest.mark.lesson("6-read-and-answer")
-@pytest.mark.only_here
+@pytest.mark.flaw
 def test_64_mib_come_back_and_the_server_does_not_grow(start):
     server = start()
     process = psutil.Process(server.pid)
@@ -360,7 +360,7 @@ def test_64_mib_come_back_and_the_server_does_not_grow(start):
 
 
 @pytest.mark.lesson("6-read-and-answer")
-@pytest.mark.only_here
+@pytest.mark.flaw
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="Windows has no SIGSTOP")
 def test_no_byte_is_lost_when_send_takes_less_than_it_was_given(start):
     """A stopped and continued process shows it: its send returns early, with a part done."""
@@ -390,7 +390,7 @@ def test_no_byte_is_lost_when_send_takes_less_than_it_was_given(start):
 
 
 @pytest.mark.lesson("what-a-socket-is")
-@pytest.mark.only_here
+@pytest.mark.flaw
 def test_the_log_names_each_connection_by_its_four_numbers(server):
     with connect(server) as one:
         names = [one.getsockname()]
@@ -408,7 +408,7 @@ def test_the_log_names_each_connection_by_its_four_numbers(server):
 
 
 @pytest.mark.lesson("5-accept")
-@pytest.mark.only_here
+@pytest.mark.flaw
 def test_one_client_after_another_is_served(server):
     for number in range(20):
         message = f"client {number}".encode()
@@ -440,7 +440,9 @@ def seconds_at_work(processes):
 
 
 @pytest.mark.lesson("5-accept")
-@pytest.mark.until_step05  # a worker that cannot accept is replaced, which takes work, too
+@pytest.mark.flaw(
+    last="step05_zombies"
+)  # a worker that cannot accept is replaced, which takes work, too
 @pytest.mark.skipif(not hasattr(psutil.Process, "rlimit"), reason="needs prlimit(2), of Linux")
 def test_an_error_of_accept_is_not_the_end(start):
     """Without a free descriptor a server cannot accept. When there is one again, it can."""
@@ -486,7 +488,7 @@ def test_an_error_of_accept_is_not_the_end(start):
 
 
 @pytest.mark.lesson("what-is-still-wrong")
-@pytest.mark.only_here
+@pytest.mark.flaw
 def test_a_second_client_waits_while_the_first_is_served(server):
     with connect(server) as first, connect(server) as second:
         first.sendall(b"first")
@@ -505,7 +507,7 @@ def test_a_second_client_waits_while_the_first_is_served(server):
 
 
 @pytest.mark.lesson("4-listen")
-@pytest.mark.only_here
+@pytest.mark.flaw
 def test_clients_may_connect_send_and_end_before_they_are_accepted(server):
     with contextlib.ExitStack() as stack:
         first = stack.enter_context(connect(server, 3))
@@ -525,7 +527,7 @@ def test_clients_may_connect_send_and_end_before_they_are_accepted(server):
 
 
 @pytest.mark.lesson("when-a-client-fails")
-@pytest.mark.only_here
+@pytest.mark.flaw
 def test_the_reset_of_a_client_ends_that_client_alone(start):
     server = start()
     connection = connect(server)
@@ -540,7 +542,7 @@ def test_the_reset_of_a_client_ends_that_client_alone(start):
 
 
 @pytest.mark.lesson("when-a-client-fails")
-@pytest.mark.only_here
+@pytest.mark.flaw
 def test_a_reset_while_the_server_sends_ends_that_client_alone(start):
     server = start()
     connection = connect(server)
@@ -557,7 +559,7 @@ def test_a_reset_while_the_server_sends_ends_that_client_alone(start):
 
 
 @pytest.mark.lesson("when-a-client-fails")
-@pytest.mark.only_here
+@pytest.mark.flaw
 def test_a_client_that_was_reset_before_accept_harms_nobody(server):
     with connect(server) as first:
         first.sendall(b"x")
@@ -592,7 +594,7 @@ LONG = "x" * (30_000 if os.name == "nt" else 100_000)
 
 
 @pytest.mark.lesson("the-four-moves-of-a-client")
-@pytest.mark.only_here
+@pytest.mark.flaw
 @pytest.mark.parametrize(
     "message", ["hello", "", "Grüße, 世界", LONG], ids=["hello", "nothing", "text", "long"]
 )
@@ -615,7 +617,7 @@ sys.exit(client.echo("127.0.0.1", int(sys.argv[2]), message) != message)
 
 
 @pytest.mark.lesson("the-four-moves-of-a-client")
-@pytest.mark.only_here
+@pytest.mark.flaw
 def test_the_client_sends_and_receives_32_mib_without_a_deadlock(server, client_file):
     script = [ECHO_32_MIB, str(client_file.parent), str(server.port)]
     try:
@@ -629,7 +631,7 @@ def test_the_client_sends_and_receives_32_mib_without_a_deadlock(server, client_
 
 
 @pytest.mark.lesson("the-four-moves-of-a-client")
-@pytest.mark.only_here
+@pytest.mark.flaw
 def test_the_client_says_in_one_line_that_there_is_no_server(client_file):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))  # bound, but not listening: nobody answers there

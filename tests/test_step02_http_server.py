@@ -109,7 +109,10 @@ def rows(table, reason):
     """
     return [
         pytest.param(
-            request_bytes, status, id=name, marks=pytest.mark.stage(stage, reason.format(status))
+            request_bytes,
+            status,
+            id=name,
+            marks=pytest.mark.milestone(stage, reason.format(status)),
         )
         for name, (request_bytes, status, stage) in table.items()
     ]
@@ -130,8 +133,8 @@ def test_the_home_page_is_html(server):
 
 
 @pytest.mark.lesson("http-on-the-wire")
-@pytest.mark.only_here
-@pytest.mark.stage(3, "must show the request line")
+@pytest.mark.flaw
+@pytest.mark.milestone(3, "must show the request line")
 def test_a_page_shows_the_request_as_the_server_saw_it(server):
     with connect(server) as connection:
         client = "{}:{}".format(*connection.getsockname())
@@ -149,8 +152,8 @@ def test_a_page_shows_the_request_as_the_server_saw_it(server):
 
 
 @pytest.mark.lesson("framing-where-does-a-message-end")
-@pytest.mark.only_here
-@pytest.mark.stage(3, "does not show the header")
+@pytest.mark.flaw
+@pytest.mark.milestone(3, "does not show the header")
 def test_content_length_counts_bytes_and_not_characters(server):
     reply = get(server, "/request", headers=["X-Name: Jos\xe9"])
     assert "José".encode() in reply.body, f"/request does not show the header: {reply.body!r}"
@@ -171,14 +174,14 @@ def test_the_home_page_is_as_long_as_its_content_length_says(server):
 
 
 @pytest.mark.lesson("what-the-server-refuses-and-how")
-@pytest.mark.stage(2, "not 404")
+@pytest.mark.milestone(2, "not 404")
 def test_an_unknown_page_gets_404(server):
     reply = get(server, "/no/such/page")
     assert reply.status == 404, f"GET /no/such/page got {reply.status} {reply.reason}, not 404."
 
 
 @pytest.mark.lesson("what-the-server-refuses-and-how")
-@pytest.mark.stage(2, "not 404")
+@pytest.mark.milestone(2, "not 404")
 def test_where_there_is_no_page_each_method_gets_404(server):
     reply = get(server, "/no/such/page", "DELETE")
     assert reply.status == 404, (
@@ -189,7 +192,7 @@ def test_where_there_is_no_page_each_method_gets_404(server):
 
 @pytest.mark.lesson("what-the-server-refuses-and-how")
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "BREW"])
-@pytest.mark.stage(2, "not 405")
+@pytest.mark.milestone(2, "not 405")
 def test_another_method_gets_405_and_hears_which_are_allowed(server, method):
     reply = get(server, "/", method)
     assert reply.status == 405, f"{method} / got {reply.status} {reply.reason}, not 405."
@@ -201,7 +204,7 @@ def test_another_method_gets_405_and_hears_which_are_allowed(server, method):
 
 
 @pytest.mark.lesson("framing-where-does-a-message-end")
-@pytest.mark.stage(2, "The answer to HEAD has a body")
+@pytest.mark.milestone(2, "The answer to HEAD has a body")
 def test_head_gets_the_headers_of_get_and_no_body(server):
     full, head = get(server), get(server, method="HEAD")
     assert head.status == 200, f"HEAD / got {head.status} {head.reason}, not 200 OK."
@@ -215,7 +218,7 @@ def test_head_gets_the_headers_of_get_and_no_body(server):
 
 
 @pytest.mark.lesson("framing-where-does-a-message-end")
-@pytest.mark.only_here
+@pytest.mark.flaw
 def test_head_says_how_long_the_body_would_be(server):
     length = get(server, method="HEAD").header("Content-Length")
     assert length == get(server).header("Content-Length"), (
@@ -262,7 +265,7 @@ def test_each_line_of_the_head_ends_with_cr_lf(server):
     ],
     ids=["page", "HEAD", "HTTP 1.0", "404", "405", "400", "505"],
 )
-@pytest.mark.stage(2, "Date is None")
+@pytest.mark.milestone(2, "Date is None")
 def test_each_response_has_a_date_and_says_where_it_ends(server, request_bytes):
     before = int(time.time())
     reply = ask(server, request_bytes)
@@ -289,7 +292,7 @@ REQUEST = b"GET /missing?q=1 HTTP/1.1\r\nHost: test\r\nUser-Agent: scissors\r\n\
 
 
 @pytest.mark.lesson("framing-where-does-a-message-end")
-@pytest.mark.stage(3, "may arrive in several recvs")
+@pytest.mark.milestone(3, "may arrive in several recvs")
 def test_a_request_cut_anywhere_gets_the_same_answer(server):
     for position in range(1, len(REQUEST)):
         with connect(server) as connection:
@@ -307,7 +310,7 @@ def test_a_request_cut_anywhere_gets_the_same_answer(server):
 
 
 @pytest.mark.lesson("framing-where-does-a-message-end")
-@pytest.mark.stage(3, "The answer came before")
+@pytest.mark.milestone(3, "The answer came before")
 def test_a_request_may_come_byte_by_byte(server):
     with connect(server, 5) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -323,7 +326,7 @@ def test_a_request_may_come_byte_by_byte(server):
 
 
 @pytest.mark.lesson("framing-where-does-a-message-end")
-@pytest.mark.stage(3, "The answer came before")
+@pytest.mark.milestone(3, "The answer came before")
 def test_a_body_may_arrive_long_after_its_head(server):
     with connect(server, 5) as connection:
         connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345")
@@ -676,7 +679,7 @@ def test_a_stream_that_ends_too_early_gets_400(server, request_bytes, status):
 
 
 @pytest.mark.lesson("what-the-server-refuses-and-how")
-@pytest.mark.stage(2, "not 400")
+@pytest.mark.milestone(2, "not 400")
 def test_an_error_page_says_what_is_wrong(server):
     reply = ask(server, line(b"nonsense"))
     assert reply.status == 400, f"The request line nonsense got {reply.status}, not 400."
@@ -687,7 +690,7 @@ def test_an_error_page_says_what_is_wrong(server):
 
 
 @pytest.mark.lesson("what-the-server-refuses-and-how")
-@pytest.mark.stage(5, "was refused, and the answer has a body")
+@pytest.mark.milestone(5, "was refused, and the answer has a body")
 @pytest.mark.parametrize(
     ("request_bytes", "status"),
     [
@@ -697,7 +700,7 @@ def test_an_error_page_says_what_is_wrong(server):
     ],
     ids=["malformed header", "headers", "body"],
 )
-@pytest.mark.stage(5, "A HEAD request was")
+@pytest.mark.milestone(5, "A HEAD request was")
 def test_a_refused_head_gets_no_body(server, request_bytes, status):
     reply = ask(server, request_bytes)
     assert reply.status == status, (
@@ -719,7 +722,7 @@ def tls_hello():
 
 
 @pytest.mark.lesson("what-the-server-refuses-and-how")
-@pytest.mark.stage(5, "Someone wrote https://")
+@pytest.mark.milestone(5, "Someone wrote https://")
 @pytest.mark.parametrize("kind", ["as it is", "without line break", "with line breaks"])
 def test_the_log_says_when_a_client_speaks_tls(server, kind):
     hello = {
@@ -746,7 +749,7 @@ def test_the_log_says_when_a_client_speaks_tls(server, kind):
 
 
 @pytest.mark.lesson("framing-where-does-a-message-end")
-@pytest.mark.stage(5, "waits for 100 Continue")
+@pytest.mark.milestone(5, "waits for 100 Continue")
 def test_100_continue_comes_before_the_body(server):
     with connect(server, 2) as connection:
         connection.sendall(
@@ -769,7 +772,7 @@ def test_100_continue_comes_before_the_body(server):
 
 
 @pytest.mark.lesson("what-the-server-refuses-and-how")
-@pytest.mark.stage(4, "No answer came")
+@pytest.mark.milestone(4, "No answer came")
 def test_a_body_that_is_too_long_is_refused_before_it_is_sent(server):
     reply = ask(server, headers(b"Content-Length: 300000000", b"Expect: 100-continue"))
     assert reply.status == 413, (
@@ -791,7 +794,7 @@ def largest_memory(pid):
 
 
 @pytest.mark.lesson("framing-where-does-a-message-end")
-@pytest.mark.stage(4, "during an upload of 200 MiB")
+@pytest.mark.milestone(4, "during an upload of 200 MiB")
 def test_an_upload_of_200_mib_does_not_fill_the_memory(start):
     server = start()
     size, piece = 200 * MIB, bytes(MIB)
@@ -875,8 +878,8 @@ LARGE = [f"X-Line-{number}: {'x' * 980}" for number in range(60)]
 
 
 @pytest.mark.lesson("an-error-page-that-arrives")
-@pytest.mark.only_here
-@pytest.mark.stage(4, "then a reset")
+@pytest.mark.flaw
+@pytest.mark.milestone(4, "then a reset")
 def test_a_stray_line_end_during_a_large_answer_does_not_cut_it(server):
     with connect_with_small_buffer(server) as connection:
         connection.sendall(format_request("/request", headers=LARGE))
@@ -896,13 +899,13 @@ def test_a_stray_line_end_during_a_large_answer_does_not_cut_it(server):
 
 
 @pytest.mark.lesson("an-error-page-that-arrives")
-@pytest.mark.only_here
-@pytest.mark.stage(3, "got no whole answer")
+@pytest.mark.flaw
+@pytest.mark.milestone(3, "got no whole answer")
 @pytest.mark.parametrize(
     "lines",
     [
         pytest.param([], id="small"),
-        pytest.param(LARGE, id="large", marks=[LINUX, pytest.mark.stage(5, "Wait for nobody")]),
+        pytest.param(LARGE, id="large", marks=[LINUX, pytest.mark.milestone(5, "Wait for nobody")]),
     ],
 )
 def test_clients_that_keep_their_ends_open_hold_up_nobody(server, lines):
@@ -954,8 +957,8 @@ def test_a_reset_ends_that_client_alone(server, request_bytes):
 
 
 @pytest.mark.lesson("what-is-still-wrong")
-@pytest.mark.only_here
-@pytest.mark.stage(3, "while the first was still served")
+@pytest.mark.flaw
+@pytest.mark.milestone(3, "while the first was still served")
 def test_a_second_client_waits_while_the_first_is_served(server):
     with connect(server) as first, connect(server) as second:
         first.sendall(b"GET /missing HTTP/1.1\r\n")
@@ -971,7 +974,7 @@ def test_a_second_client_waits_while_the_first_is_served(server):
 
 
 @pytest.mark.lesson("step01_echo_socket/README.md#the-command-line")
-@pytest.mark.only_here
+@pytest.mark.flaw
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no such signals")
 def test_ctrl_c_ends_it_while_it_serves_a_client(start):
     server = start()
@@ -987,7 +990,7 @@ def test_ctrl_c_ends_it_while_it_serves_a_client(start):
 
 
 @pytest.mark.lesson("step01_echo_socket/README.md#what-a-socket-is")
-@pytest.mark.stage(2, "does not say what was asked")
+@pytest.mark.milestone(2, "does not say what was asked")
 def test_the_log_has_a_line_for_each_request(server):
     with connect(server) as connection:
         client = re.escape("{}:{}".format(*connection.getsockname())) + r"\b"
@@ -1023,7 +1026,7 @@ def test_curl_gets_the_page(server):
 
 @pytest.mark.lesson("framing-where-does-a-message-end")
 @pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
-@pytest.mark.stage(5, "curl's upload")
+@pytest.mark.milestone(5, "curl's upload")
 @pytest.mark.new("curl's upload")
 def test_curl_uploads_in_chunks(server):
     options = ["--max-time", "5", "-o", os.devnull, "-w", "%{http_code} %{size_upload}"]

@@ -35,7 +35,9 @@ FRAMEWORKS = [
     pytest.param(name, marks=marks)
     for name, marks in {
         "flask": [],
-        "django": [pytest.mark.stage(4, "HEAD got a body")],  # the others leave it out themselves
+        "django": [
+            pytest.mark.milestone(4, "HEAD got a body")
+        ],  # the others leave it out themselves
         "bottle": [],
     }.items()
     if importlib.util.find_spec(name)
@@ -193,7 +195,7 @@ def test_the_strings_of_environ_hold_a_byte_in_each_character(running):
 
 @pytest.mark.lesson("environ")
 @new
-@pytest.mark.only_here
+@pytest.mark.flaw
 def test_environ_says_that_a_single_process_serves(running):
     kind, value = get_environ(running())["wsgi.multiprocess"]
     assert (kind, value) == ("bool", False), (
@@ -238,7 +240,7 @@ def test_QUERY_STRING_is_as_the_client_sent_it(running, raw):
 
 @pytest.mark.lesson("environ")
 @new
-@pytest.mark.stage(5, "Three X-Many headers gave")
+@pytest.mark.milestone(5, "Three X-Many headers gave")
 def test_repeated_headers_are_joined_by_a_comma_and_cookies_by_a_semicolon(running):
     headers = ["X-Many: 1", "Cookie: a=1", "x-many: 2, 3", "cookie: b=2", "X-MANY:4"]
     environ = get_environ(running(), headers=headers)
@@ -252,7 +254,7 @@ def test_repeated_headers_are_joined_by_a_comma_and_cookies_by_a_semicolon(runni
 
 @pytest.mark.lesson("environ")
 @new
-@pytest.mark.stage(5, "passed for X-User")
+@pytest.mark.milestone(5, "passed for X-User")
 def test_a_header_with_an_underscore_cannot_pass_for_another(running):
     headers = ["X-User: alice", "X_User: mallory", "Content_Length: 7", "Only_This: 1"]
     environ = get_environ(running(), headers=headers)
@@ -268,7 +270,7 @@ def test_a_header_with_an_underscore_cannot_pass_for_another(running):
 
 @pytest.mark.lesson("environ")
 @new
-@pytest.mark.stage(5, "A client can set HTTP_PROXY")
+@pytest.mark.milestone(5, "A client can set HTTP_PROXY")
 def test_a_Proxy_header_does_not_become_HTTP_PROXY(running):
     environ = get_environ(running(), headers=["Proxy: http://evil.example"])
     assert "HTTP_PROXY" not in environ, (
@@ -291,7 +293,7 @@ def test_CONTENT_TYPE_and_CONTENT_LENGTH_have_no_HTTP_in_front(running):
 
 @pytest.mark.lesson("environ")
 @new
-@pytest.mark.stage(5, "The body is no longer chunked")
+@pytest.mark.milestone(5, "The body is no longer chunked")
 def test_CONTENT_LENGTH_of_a_chunked_body_is_its_decoded_length(running):
     request = (
         b"POST %s HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -375,12 +377,12 @@ def test_wsgi_errors_is_stderr(running):
 
 @pytest.mark.lesson("the-end-of-the-body")
 @new
-@pytest.mark.stage(2, "The first piece did not come")
+@pytest.mark.milestone(2, "The first piece did not come")
 @pytest.mark.parametrize(
     "page",
     [
         "gated",
-        pytest.param("gated_write", marks=pytest.mark.stage(2, "No HTTP response came back")),
+        pytest.param("gated_write", marks=pytest.mark.milestone(2, "No HTTP response came back")),
     ],
 )
 def test_each_piece_leaves_before_the_application_makes_the_next(running, tmp_path, page):
@@ -409,7 +411,7 @@ def test_each_piece_leaves_before_the_application_makes_the_next(running, tmp_pa
 
 @pytest.mark.lesson("start_response")
 @new
-@pytest.mark.stage(2, "No HTTP status line came back")
+@pytest.mark.milestone(2, "No HTTP status line came back")
 def test_what_is_written_comes_ahead_of_what_is_returned(running):
     reply = get(running(), "/writes")
     expected = (200, b"written, written again, returned", True)
@@ -424,7 +426,7 @@ def test_what_is_written_comes_ahead_of_what_is_returned(running):
 
 @pytest.mark.lesson("start_response")
 @new
-@pytest.mark.stage(5, "No HTTP status line came back")
+@pytest.mark.milestone(5, "No HTTP status line came back")
 def test_write_takes_bytes_and_says_so(running):
     server = running()
     with on_stderr(server, "bytes, not .*str"):
@@ -433,7 +435,7 @@ def test_write_takes_bytes_and_says_so(running):
 
 @pytest.mark.lesson("the-end-of-the-body")
 @new
-@pytest.mark.stage(4, "Content-Length is None")
+@pytest.mark.milestone(4, "Content-Length is None")
 def test_a_body_of_one_piece_gets_a_Content_Length(running):
     reply = get(running(), "/one_piece")
     assert (reply.header("Content-Length"), reply.body) == ("9", b"all of it"), (
@@ -459,7 +461,7 @@ def test_a_body_that_is_not_one_piece_comes_whole(running, page, body):
 
 @pytest.mark.lesson("the-end-of-the-body")
 @new
-@pytest.mark.stage(4, "came after the headers for HEAD")
+@pytest.mark.milestone(4, "came after the headers for HEAD")
 @pytest.mark.parametrize("page", ["one_piece", "two_pieces", "writes", "with_length?pieces=abcde"])
 def test_HEAD_gets_the_headers_of_GET_and_no_body(running, page):
     replies = [get(running(), f"/{page}", method) for method in ("GET", "HEAD")]
@@ -475,7 +477,7 @@ def test_HEAD_gets_the_headers_of_GET_and_no_body(running, page):
 
 @pytest.mark.lesson("the-end-of-the-body")
 @new
-@pytest.mark.stage(4, "takes it for the next response")
+@pytest.mark.milestone(4, "takes it for the next response")
 @pytest.mark.parametrize("status", ["204 No Content", "304 Not Modified"])
 def test_a_status_that_has_no_body_is_sent_without_one(running, status):
     reply = get(running(), "/with_status" + query(status=status))
@@ -490,7 +492,7 @@ def test_a_status_that_has_no_body_is_sent_without_one(running, status):
 
 @pytest.mark.lesson("the-end-of-the-body")
 @new
-@pytest.mark.stage(4, "The body never ends")
+@pytest.mark.milestone(4, "The body never ends")
 def test_HEAD_of_an_endless_body_ends(running):
     server = running()
     try:
@@ -504,7 +506,7 @@ def test_HEAD_of_an_endless_body_ends(running):
 
 @pytest.mark.lesson("the-end-of-the-body")
 @new
-@pytest.mark.stage(4, "Content-Length said 5, and")
+@pytest.mark.milestone(4, "Content-Length said 5, and")
 @pytest.mark.parametrize(
     "target",
     ["/with_length?pieces=ab,cdefg", "/with_length?pieces=abcde,fg", "/with_length_and_write"],
@@ -519,7 +521,7 @@ def test_more_body_than_Content_Length_is_cut(running, target):
 
 @pytest.mark.lesson("the-end-of-the-body")
 @new
-@pytest.mark.stage(4, "no line with '(?i)content-length'")
+@pytest.mark.milestone(4, "no line with '(?i)content-length'")
 def test_less_body_than_Content_Length_is_reported(running):
     server = running()
     with on_stderr(server, "(?i)content-length"):
@@ -533,7 +535,7 @@ def test_less_body_than_Content_Length_is_reported(running):
 
 @pytest.mark.lesson("the-end-of-the-body")
 @new
-@pytest.mark.stage(4, "The server does not know how")
+@pytest.mark.milestone(4, "The server does not know how")
 def test_a_body_of_unknown_length_comes_in_chunks_and_the_last_one_ends_it(running):
     data = exchange(running(), format_request("/two_pieces"))
     head, _, body = data.partition(b"\r\n\r\n")
@@ -560,7 +562,7 @@ def test_an_HTTP_1_0_client_gets_no_chunks(running):
 
 @pytest.mark.lesson("the-end-of-the-body")
 @new
-@pytest.mark.stage(4, "it looks whole")
+@pytest.mark.milestone(4, "it looks whole")
 @pytest.mark.parametrize("version", ["HTTP/1.1", "HTTP/1.0"])
 def test_a_client_notices_a_body_that_an_error_cut(running, version):
     server = running()
@@ -588,14 +590,14 @@ def test_len_of_a_body_that_is_no_list_says_nothing(running, page):
 
 @pytest.mark.lesson("the-end-of-the-body")
 @new
-@pytest.mark.stage(5, "then a reset")
+@pytest.mark.milestone(5, "then a reset")
 def test_a_stray_line_end_during_a_large_answer_does_not_cut_it(running):
     check_large_answer(running(), b"", b"\r\n")
 
 
 @pytest.mark.lesson("the-end-of-the-body")
 @new
-@pytest.mark.stage(5, "then a reset")
+@pytest.mark.milestone(5, "then a reset")
 def test_bytes_that_nobody_reads_behind_a_request_do_not_cut_a_large_answer(running):
     check_large_answer(running(), bytes(150_000), b"")
 
@@ -620,7 +622,7 @@ def check_large_answer(server, at_once, later):
 
 @pytest.mark.lesson("the-end-of-the-body")
 @new
-@pytest.mark.stage(5, "then a reset")
+@pytest.mark.milestone(5, "then a reset")
 def test_a_stray_line_end_does_not_make_a_whole_body_look_cut(running, tmp_path):
     gate = tmp_path / "gate"
     with connect(running()) as client:
@@ -652,7 +654,7 @@ def test_clients_that_keep_their_ends_open_hold_up_nobody(running, target):
 
 @pytest.mark.lesson("start_response")
 @new
-@pytest.mark.stage(3, "two statuses without exc_info")
+@pytest.mark.milestone(3, "two statuses without exc_info")
 def test_start_response_twice_is_an_error(running):
     assert_refused(running(), "/starts_twice", "two statuses without exc_info")
 
@@ -673,7 +675,7 @@ def test_the_headers_wait_for_the_first_piece_that_is_not_empty(running):
 
 @pytest.mark.lesson("start_response")
 @new
-@pytest.mark.stage(3, "must raise the error in exc_info again")
+@pytest.mark.milestone(3, "must raise the error in exc_info again")
 def test_an_error_after_the_headers_is_raised_again_and_ends_the_connection(running):
     server = running()
     with on_stderr(server, "ValueError: too late to think again"):
@@ -689,8 +691,8 @@ def test_an_error_after_the_headers_is_raised_again_and_ends_the_connection(runn
 
 @pytest.mark.lesson("start_response")
 @new
-@pytest.mark.stage(3, "no line with 'ValueError: too late")
-@pytest.mark.only_here
+@pytest.mark.milestone(3, "no line with 'ValueError: too late")
+@pytest.mark.flaw
 def test_what_a_failed_application_held_is_freed_at_once(running, tmp_path):
     file = tmp_path / "freed"
     with on_stderr(running(), "ValueError: too late to think again"):
@@ -709,7 +711,7 @@ def test_what_a_failed_application_held_is_freed_at_once(running, tmp_path):
 
 @pytest.mark.lesson("the-end-of-the-body")
 @new
-@pytest.mark.stage(3, "close() of the body was called 0 times")
+@pytest.mark.milestone(3, "close() of the body was called 0 times")
 @pytest.mark.parametrize(
     ("page", "method"),
     [
@@ -719,7 +721,7 @@ def test_what_a_failed_application_held_is_freed_at_once(running, tmp_path):
         ("closing_after_error", "GET"),
         pytest.param(
             *("closing_after_early_error", "GET"),
-            marks=pytest.mark.stage(3, "No HTTP status line came back"),
+            marks=pytest.mark.milestone(3, "No HTTP status line came back"),
         ),
         ("closing_after_exit", "GET"),
     ],
@@ -738,7 +740,7 @@ def test_the_body_is_closed_however_it_ends(running, tmp_path, page, method):
 
 @pytest.mark.lesson("the-end-of-the-body")
 @new
-@pytest.mark.stage(3, "close() of the body was")
+@pytest.mark.milestone(3, "close() of the body was")
 def test_the_body_is_closed_when_the_client_has_gone(running, tmp_path):
     server = running()
     file = tmp_path / "closed"
@@ -758,7 +760,7 @@ def test_the_body_is_closed_when_the_client_has_gone(running, tmp_path):
 
 @pytest.mark.lesson("the-end-of-the-body")
 @new
-@pytest.mark.stage(3, "no line with 'ValueError: in the close")
+@pytest.mark.milestone(3, "no line with 'ValueError: in the close")
 def test_an_error_in_close_is_reported_and_harms_nobody(running):
     server = running()
     with on_stderr(server, "ValueError: in the close of fails_to_close"):
@@ -774,7 +776,7 @@ def test_an_error_in_close_is_reported_and_harms_nobody(running):
 
 @pytest.mark.lesson("start_response")
 @new
-@pytest.mark.stage(5, "the hop-by-hop header")
+@pytest.mark.milestone(5, "the hop-by-hop header")
 @pytest.mark.parametrize(
     "name",
     [
@@ -796,7 +798,7 @@ def test_a_header_about_the_connection_is_the_servers_business(running, name):
 
 @pytest.mark.lesson("step02_http_server/README.md#what-the-server-refuses-to-send")
 @new
-@pytest.mark.stage(3, "No HTTP status line came back")
+@pytest.mark.milestone(3, "No HTTP status line came back")
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -809,10 +811,10 @@ def test_a_header_about_the_connection_is_the_servers_business(running, name):
         ("X Test", "1"),
         ("X-Test:", "1"),
         ("", "1"),
-        pytest.param("Content-Length", "-1", marks=pytest.mark.stage(5, LET_THROUGH)),
-        pytest.param("Content-Length", "+14", marks=pytest.mark.stage(5, LET_THROUGH)),
-        pytest.param("Content-Length", "1_4", marks=pytest.mark.stage(5, LET_THROUGH)),
-        pytest.param("Content-Length", "many", marks=pytest.mark.stage(4, LET_THROUGH)),
+        pytest.param("Content-Length", "-1", marks=pytest.mark.milestone(5, LET_THROUGH)),
+        pytest.param("Content-Length", "+14", marks=pytest.mark.milestone(5, LET_THROUGH)),
+        pytest.param("Content-Length", "1_4", marks=pytest.mark.milestone(5, LET_THROUGH)),
+        pytest.param("Content-Length", "many", marks=pytest.mark.milestone(4, LET_THROUGH)),
     ],
 )
 def test_a_header_that_HTTP_does_not_allow_is_never_sent(running, name, value):
@@ -825,7 +827,7 @@ def test_a_header_that_HTTP_does_not_allow_is_never_sent(running, name, value):
 
 @pytest.mark.lesson("step02_http_server/README.md#what-the-server-refuses-to-send")
 @new
-@pytest.mark.stage(3, "No HTTP status line came back")
+@pytest.mark.milestone(3, "No HTTP status line came back")
 @pytest.mark.parametrize(
     "status", ["200", "OK", "OK 200", "20 OK", "2000 OK", "200 OK\r\nX-Other: 1", "200 \0", ""]
 )
@@ -837,15 +839,17 @@ def test_a_status_that_HTTP_does_not_allow_is_never_sent(running, status):
 
 @pytest.mark.lesson("the-application")
 @new
-@pytest.mark.stage(3, "No HTTP status line came back")
+@pytest.mark.milestone(3, "No HTTP status line came back")
 @pytest.mark.parametrize(
     "page",
     [
-        pytest.param("with_bytes_header", marks=pytest.mark.stage(5, LET_THROUGH)),
+        pytest.param("with_bytes_header", marks=pytest.mark.milestone(5, LET_THROUGH)),
         "with_bytes_status",
-        pytest.param("with_headers_that_are_no_list", marks=pytest.mark.stage(5, LET_THROUGH)),
+        pytest.param("with_headers_that_are_no_list", marks=pytest.mark.milestone(5, LET_THROUGH)),
         "returns_none",
-        pytest.param("returns_text", marks=pytest.mark.stage(5, "No HTTP status line came back")),
+        pytest.param(
+            "returns_text", marks=pytest.mark.milestone(5, "No HTTP status line came back")
+        ),
         "starts_nothing",
     ],
 )
@@ -859,7 +863,7 @@ def test_an_answer_of_the_wrong_type_is_refused(running, page):
 
 @pytest.mark.lesson("the-end-of-the-body")
 @new
-@pytest.mark.stage(3, "No answer came from")
+@pytest.mark.milestone(3, "No answer came from")
 @pytest.mark.parametrize(
     ("page", "line"),
     [
@@ -886,7 +890,7 @@ def test_an_application_that_raises_gives_500_and_a_traceback(running, page, lin
 
 @pytest.mark.lesson("the-end-of-the-body")
 @new
-@pytest.mark.stage(2, "No HTTP status line came back")
+@pytest.mark.milestone(2, "No HTTP status line came back")
 def test_an_application_that_raises_after_the_headers_ends_the_connection(running):
     server = running()
     with on_stderr(server, "ValueError: in raises_late"):
@@ -900,7 +904,7 @@ def test_an_application_that_raises_after_the_headers_ends_the_connection(runnin
 
 @pytest.mark.lesson("the-end-of-the-body")
 @new
-@pytest.mark.stage(5, "the server serves nobody")
+@pytest.mark.milestone(5, "the server serves nobody")
 def test_an_application_that_closes_stderr_harms_nobody(start):
     server = start("apps:site")
     with contextlib.suppress(OSError, AssertionError):
@@ -940,7 +944,7 @@ def test_the_home_page_names_the_process_and_the_connection(pages):
 
 @pytest.mark.lesson("what-is-still-wrong")
 @new
-@pytest.mark.only_here
+@pytest.mark.flaw
 def test_one_process_serves_all_requests(pages):
     server = pages()
     texts = [get(server, "/").body.decode() for _ in range(3)]
@@ -997,7 +1001,7 @@ def test_the_echo_page_sends_the_body_back(pages):
     "pages",
     [
         "app:application",
-        pytest.param("flask_app:app", marks=pytest.mark.stage(5, "A chunked body, abc, came")),
+        pytest.param("flask_app:app", marks=pytest.mark.milestone(5, "A chunked body, abc, came")),
     ],
     indirect=True,
 )
@@ -1013,7 +1017,7 @@ def test_the_echo_page_takes_a_chunked_body(pages):
     "pages",
     [
         pytest.param(
-            "app:application", marks=pytest.mark.stage(3, "No HTTP status line came back")
+            "app:application", marks=pytest.mark.milestone(3, "No HTTP status line came back")
         ),
         "flask_app:app",  # Flask makes its own page for an error
     ],
@@ -1028,7 +1032,7 @@ def test_the_crash_page_gives_500_and_a_traceback_on_stderr(pages):
 
 @pytest.mark.lesson("the-end-of-the-body")
 @new
-@pytest.mark.stage(2, "All pieces came together")
+@pytest.mark.milestone(2, "All pieces came together")
 @pytest.mark.parametrize("application", ["app:application", "flask_app:app"])
 def test_the_stream_page_sends_its_first_piece_at_once(start, application):
     if application == "flask_app:app":
@@ -1077,7 +1081,7 @@ def test_a_method_that_a_page_does_not_take_is_405_with_Allow(pages, method, tar
 @pytest.mark.parametrize(
     "pages",
     [
-        pytest.param("app:application", marks=pytest.mark.stage(4, "HEAD / gave")),
+        pytest.param("app:application", marks=pytest.mark.milestone(4, "HEAD / gave")),
         "flask_app:app",  # Flask leaves the body out itself
     ],
     indirect=True,
@@ -1093,7 +1097,7 @@ def test_HEAD_works_for_every_page(pages):
 
 @pytest.mark.lesson("both-sides-checked")
 @new
-@pytest.mark.stage(4, "The validated application gave")
+@pytest.mark.milestone(4, "The validated application gave")
 def test_wsgiref_validate_finds_nothing(start):
     server = start("apps:validated")
     replies = [
@@ -1141,7 +1145,7 @@ def test_an_application_of_any_framework_runs_unchanged(running, framework):
 
 @pytest.mark.lesson("run-it")
 @new
-@pytest.mark.stage(3, "The exit status is")
+@pytest.mark.milestone(3, "The exit status is")
 @pytest.mark.parametrize(
     ("application", "module"),
     [
@@ -1149,7 +1153,7 @@ def test_an_application_of_any_framework_runs_unchanged(running, framework):
         ("test_module:no_such_name", "application = print"),
         pytest.param(
             *("test_module:number", "number = 42"),
-            marks=pytest.mark.stage(3, "The server is still running"),
+            marks=pytest.mark.milestone(3, "The server is still running"),
         ),
         ("test_module", "application = print"),
         (":application", None),
@@ -1188,7 +1192,7 @@ def test_an_application_in_the_current_folder_comes_before_the_steps_own(start, 
 
 @pytest.mark.lesson("the-server-with-nothing-installed")
 @new
-@pytest.mark.stage(5, "The server has files of these names")
+@pytest.mark.milestone(5, "The server has files of these names")
 def test_an_application_may_have_the_name_of_a_file_of_the_server(start, tmp_path):
     (tmp_path / "wsgi.py").write_text(
         "from http_message import PAGE\n\n"
@@ -1207,7 +1211,7 @@ def test_an_application_may_have_the_name_of_a_file_of_the_server(start, tmp_pat
 
 @pytest.mark.lesson("the-server-with-nothing-installed")
 @new
-@pytest.mark.stage(5, "must look for it")
+@pytest.mark.milestone(5, "must look for it")
 @pytest.mark.parametrize("mistake", ["1 / 0", "helper()", "import broken"])
 def test_an_error_at_import_names_file_and_line(start, tmp_path, mistake):
     (tmp_path / "test_module.py").write_text(f"def helper():\n    1 / 0\n\n{mistake}\n")
@@ -1241,7 +1245,7 @@ def test_without_an_argument_the_steps_own_application_is_served(start, tmp_path
 
 
 @pytest.mark.lesson("what-is-still-wrong")
-@pytest.mark.only_here
+@pytest.mark.flaw
 def test_a_second_client_waits_while_the_first_is_served(server):
     with connect(server) as first, connect(server) as second:
         first.sendall(b"GET /?first HTTP/1.1\r\n")  # the rest comes later

@@ -160,7 +160,7 @@ def test_fifty_requests_leave_no_connection_open_in_the_server(server):
 
 @pytest.mark.lesson("descriptors-are-duplicated")
 @pytest.mark.new("has the listener open")
-@pytest.mark.until_step05
+@pytest.mark.flaw(last="step05_zombies")
 def test_a_child_closes_its_copy_of_the_listener(server, gate):
     with request_at(gate, server) as (pid, _):
         connections = psutil.Process(pid).net_connections("tcp")
@@ -172,7 +172,7 @@ def test_a_child_closes_its_copy_of_the_listener(server, gate):
 
 @pytest.mark.lesson("descriptors-are-duplicated")
 @pytest.mark.new("No child worked on")
-@pytest.mark.until_step05
+@pytest.mark.flaw(last="step05_zombies")
 def test_a_child_works_on_when_the_server_is_killed_and_the_port_is_free(start, gate):
     server = start("fork_apps:application")
     with request_at(gate, server) as (pid, response):
@@ -195,7 +195,7 @@ def test_a_child_works_on_when_the_server_is_killed_and_the_port_is_free(start, 
 
 @pytest.mark.lesson("memory-is-copied-on-write")
 @pytest.mark.new("counted to")
-@pytest.mark.until_step05
+@pytest.mark.flaw(last="step05_zombies")
 def test_a_counter_in_the_application_never_counts_past_one(server):
     counts = [ask_soon(server, "/count", "The request got no answer.") for _ in range(3)]
     assert counts == ["1", "1", "1"], (
@@ -206,7 +206,7 @@ def test_a_counter_in_the_application_never_counts_past_one(server):
 
 @pytest.mark.lesson("the-child-leaves-by-os_exit")
 @pytest.mark.new("The server itself answered")
-@pytest.mark.until_step05
+@pytest.mark.flaw(last="step05_zombies")
 def test_a_child_serves_one_client_and_ends(server):
     pids = [who_answers(server)[0] for _ in range(10)]
     assert server.pid not in pids, "The server itself answered. It should fork a child for that."
@@ -285,7 +285,7 @@ def test_what_was_in_a_buffer_before_the_fork_is_written_once(start, stream):
 @pytest.mark.parametrize(
     "way", ["return", "raise", "sys.exit", "KeyboardInterrupt", "close", "_exit", "abort", "kill"]
 )
-@pytest.mark.until_step05
+@pytest.mark.flaw(last="step05_zombies")
 def test_the_child_ends_whatever_the_application_does(start, way):
     server = start("fork_apps:application")
     hint = f"The application ended by {way}, and the client got no end of the stream."
@@ -309,7 +309,7 @@ def test_the_child_ends_whatever_the_application_does(start, way):
 
 @pytest.mark.lesson("fork-can-fail")
 @pytest.mark.new("fork failed, and the client got")
-@pytest.mark.until_step05
+@pytest.mark.flaw(last="step05_zombies")
 def test_a_fork_that_fails_is_answered_503(start, tmp_path):
     switch = tmp_path / "fork_fails"
     switch.touch()
@@ -341,7 +341,7 @@ def test_the_client_of_a_killed_child_notices_that_its_body_is_cut(start, gate, 
 
 @pytest.mark.lesson("fork-can-fail")
 @pytest.mark.new("fork failed, and the client got")
-@pytest.mark.until_step05
+@pytest.mark.flaw(last="step05_zombies")
 def test_a_server_that_cannot_fork_waits_for_nobody(start, tmp_path):
     switch = tmp_path / "fork_fails"
     switch.touch()
@@ -367,7 +367,7 @@ def test_a_server_that_cannot_fork_waits_for_nobody(start, tmp_path):
 
 @pytest.mark.lesson("fork-can-fail")
 @pytest.mark.new("fork failed, and the client got")
-@pytest.mark.until_step05
+@pytest.mark.flaw(last="step05_zombies")
 def test_a_server_at_the_limit_of_processes_lives_on(command):
     limit = (
         "import os, resource, sys\n"
@@ -414,7 +414,7 @@ def check_503(server):
 
 @pytest.mark.lesson("what-is-still-wrong")
 @pytest.mark.new("no zombies")
-@pytest.mark.only_here
+@pytest.mark.flaw
 def test_ended_children_stay_as_zombies_until_the_server_ends(start):
     server = start("fork_apps:application")
     for _ in range(5):

@@ -100,7 +100,7 @@ def is_refused(server):
 
 @pytest.mark.lesson("sigchld-tells-the-parent")
 @pytest.mark.new("children stay in the process table (zombie)")
-@pytest.mark.until_step05
+@pytest.mark.flaw(last="step05_zombies")
 def test_no_zombie_stays_after_a_request(server):
     get(server, "/process")
     check_no_children(server, "The child has ended. Who waits for it?")
@@ -108,7 +108,7 @@ def test_no_zombie_stays_after_a_request(server):
 
 @pytest.mark.lesson("the-handler-loops")
 @pytest.mark.new("children stay in the process table (zombie)")
-@pytest.mark.until_step05
+@pytest.mark.flaw(last="step05_zombies")
 def test_ten_children_that_end_at_once_are_all_reaped(start, gate):
     """The server is stopped while they end: ten signals of one kind become one."""
     server = start("fork_apps:application")
@@ -132,7 +132,7 @@ def test_ten_children_that_end_at_once_are_all_reaped(start, gate):
 
 @pytest.mark.lesson("the-handler-loops")
 @pytest.mark.new("children stay in the process table (zombie)")
-@pytest.mark.until_step05
+@pytest.mark.flaw(last="step05_zombies")
 def test_five_hundred_requests_leave_no_zombie_and_no_descriptor(server):
     get(server, "/process")
     process = psutil.Process(server.pid)
@@ -168,9 +168,9 @@ def test_five_hundred_requests_leave_no_zombie_and_no_descriptor(server):
 @pytest.mark.parametrize(
     "way, code",
     [
-        pytest.param("return", 0, marks=pytest.mark.until_step05),
-        pytest.param("raise", 0, marks=pytest.mark.until_step05),
-        pytest.param("sys.exit", 0, marks=pytest.mark.until_step05),
+        pytest.param("return", 0, marks=pytest.mark.flaw(last="step05_zombies")),
+        pytest.param("raise", 0, marks=pytest.mark.flaw(last="step05_zombies")),
+        pytest.param("sys.exit", 0, marks=pytest.mark.flaw(last="step05_zombies")),
         ("_exit", 3),
         ("abort", -signal.SIGABRT),
         ("kill", -signal.SIGKILL),
@@ -187,7 +187,7 @@ def test_the_log_says_how_each_child_ended(server, way, code):
 
 @pytest.mark.lesson("the-child-gives-the-handler-back")
 @pytest.mark.new("no line about the end of child")
-@pytest.mark.until_step05
+@pytest.mark.flaw(last="step05_zombies")
 def test_sigterm_to_a_child_ends_that_child_alone(server):
     pid = int(get(server, "/end?terminate").body)
     try:
@@ -333,7 +333,7 @@ def start_with_a_program(start, folder, gate, *arguments):
 
 @pytest.mark.lesson("the-orderly-stop")
 @pytest.mark.new("did not wait for a program")
-@pytest.mark.until_step05
+@pytest.mark.flaw(last="step05_zombies")
 def test_the_stop_waits_for_every_child_whoever_started_it(start, tmp_path, gate):
     server = start_with_a_program(start, tmp_path, gate)
     server.send_signal(signal.SIGTERM)
@@ -380,7 +380,7 @@ def application(environ, start_response):
 
 @pytest.mark.lesson("the-orderly-stop")
 @pytest.mark.new("ends with status 0")
-@pytest.mark.until_step05
+@pytest.mark.flaw(last="step05_zombies")
 def test_a_stop_signal_that_does_not_interrupt_accept_is_not_lost(start, tmp_path):
     (tmp_path / "another_thread.py").write_text(ANOTHER_THREAD)
     server = start("another_thread:application", cwd=tmp_path)

@@ -23,7 +23,7 @@ def test_a_mistake_is_found_by_its_test(mistake, tmp_path):
     file = copy / mistake.file
     file.write_text(mistake.apply(file.read_text("utf-8")), "utf-8")
     command = [sys.executable, "-m", "pytest", "-q", mistake.test]
-    command += ["--server", str(copy / "server.py")]
+    command += ["--course", "--server", str(copy / "server.py")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 1, (
         f"With the mistake {mistake.name!r} the test {mistake.test} must fail. "

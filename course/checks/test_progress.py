@@ -291,7 +291,7 @@ def test_what_a_stage_lacks_is_shown_in_the_order_of_the_stages(course, option):
     [test] = re.findall(r"^    (test_\S+.*)$", done.stdout, re.MULTILINE)
     [module, name] = "tests.test_step02_http_server", test.partition("[")[0]
     marks = getattr(importlib.import_module(module), name).pytestmark
-    assert 2 in [mark.args[0] for mark in marks if mark.name == "stage"], test
+    assert 2 in [mark.args[0] for mark in marks if mark.name == "milestone"], test
     [passed] = re.findall(r"^(\d+) of \d+ tests pass", done.stdout, re.MULTILINE)
     assert int(passed) > 0
 

@@ -190,11 +190,11 @@ def test_a_stage_passes_its_tests_and_fails_those_of_the_next_for_their_reason(
     step, stage, tmp_path
 ):
     server = [ROOT / folder_of(step, stage) / "server.py"]
-    options = [f"--stage={stage + 1}", "--tb=line"]
+    options = [f"--milestone={stage + 1}", "--course", "--tb=line"]
     results = run_tests(step, server, tmp_path / "report.xml", *options, environment=IN_A_HURRY)
     wrong, numbers = [], set()
     for name, noted, failure in results:
-        number, reason = int(noted.get("stage", 1)), noted.get("fails before")
+        number, reason = int(noted.get("milestone", 1)), noted.get("fails before")
         numbers.add(number)
         if number <= stage and failure:
             wrong.append(f"{name} is of stage {number}, but it fails:\n{failure}")
