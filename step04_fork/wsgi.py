@@ -182,6 +182,7 @@ def send_body(response, result):
         response.send(b"")  # a chunk of size 0 is the last one
     elif response.version == "HTTP/1.0":  # a close is a close again
         response.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, bytes(8))
+    linger(response.connection, wait=response.bytes_sent > AT_ONCE)
 
 
 def run_application(application, environ, connection):
@@ -197,7 +198,6 @@ def run_application(application, environ, connection):
         finally:
             if hasattr(result, "close"):
                 result.close()
-        linger(connection, wait=response.bytes_sent > AT_ONCE)
     except (Disconnected, KeyboardInterrupt):
         raise
     except BaseException:  # sys.exit raises one, too

@@ -261,13 +261,12 @@ def send(connection, data, seconds=RESPONSE_SECONDS):
     Raises OSError if the client has gone, or takes nothing for SEND_SECONDS, or not all in time.
     """
     deadline = time.monotonic() + seconds
-    rest = memoryview(data)
-    while rest and seconds > 0:
+    while data:
+        if seconds <= 0:
+            raise TimeoutError("reads too slowly")
         connection.settimeout(min(seconds, SEND_SECONDS))
-        rest = rest[connection.send(rest) :]
+        data = memoryview(data)[connection.send(data) :]
         seconds = deadline - time.monotonic()
-    if rest:
-        raise TimeoutError("reads too slowly")
     return seconds
 
 
@@ -278,17 +277,18 @@ def linger(connection, wait, unread=False):
     half of it first: RFC 9112, section 9.6. With unread, wait until the client ends its half, too.
     """
     deadline = time.monotonic() + LINGER_SECONDS
-    with contextlib.suppress(OSError, ValueError):  # the client has gone; select takes few sockets
+    try:
         if wait:
             connection.shutdown(socket.SHUT_WR)
         while True:
             readable, _, _ = select.select([connection], [], [], 0.05 if wait else 0)
-            if readable and not connection.recv(BUFFER_SIZE):
-                return
+            ended = readable and not connection.recv(BUFFER_SIZE)
             if wait and not unread and hasattr(socket, "TCP_INFO"):  # 4 is FIN_WAIT_1: tcp(7)
                 wait = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) == b"\x04"
-            if not wait or time.monotonic() > deadline:
+            if ended or not wait or time.monotonic() > deadline:
                 return
+    except (OSError, ValueError):  # the client has gone; select takes few sockets
+        pass
 
 
 def refuse(connection, error, wait=True):

@@ -440,9 +440,6 @@ def seconds_at_work(processes):
 
 
 @pytest.mark.lesson("5-accept")
-@pytest.mark.flaw(
-    last="step05_zombies"
-)  # a worker that cannot accept is replaced, which takes work, too
 @pytest.mark.skipif(not hasattr(psutil.Process, "rlimit"), reason="needs prlimit(2), of Linux")
 def test_an_error_of_accept_is_not_the_end(start):
     """Without a free descriptor a server cannot accept. When there is one again, it can."""
@@ -474,7 +471,7 @@ def test_an_error_of_accept_is_not_the_end(start):
             "Such an error passes, and must not end the server: log it, and accept again. It "
             f"printed:\n{server.report()}"
         )
-        assert busy < QUIET / 10, (
+        assert busy < QUIET / 3, (  # to replace a worker that cannot accept is work, too
             f"While accept failed, the server was busy for {busy:.2f} of {QUIET} seconds. It tries "
             "again and again, without a pause."
         )

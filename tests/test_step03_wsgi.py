@@ -22,9 +22,11 @@ from tests.harness import (
     format_request,
     get,
     open_reply,
+    parse_reply,
     post,
     read_body,
     read_reply,
+    receive_to_end,
     seconds_of_a_fifth_client,
     wait_until,
 )
@@ -634,6 +636,23 @@ def test_a_stray_line_end_does_not_make_a_whole_body_look_cut(running, tmp_path)
     assert (body, is_whole) == (b"first, second", True), (
         f"{body!r} came, and then a reset: to a client of HTTP/1.0 that says that the body is cut. "
         "The client had sent CR LF after its request, and nobody read that."
+    )
+
+
+@pytest.mark.lesson("the-end-of-the-body")
+@new
+@pytest.mark.milestone(5, "then a reset")
+def test_a_stray_line_end_does_not_reset_the_page_of_a_500(start, tmp_path):
+    gate, server = tmp_path / "gate", start("apps:site")
+    with connect(server) as client:
+        client.sendall(format_request("/raises_gated" + query(file=gate)))
+        server.wait_for_line("raises_gated was called", "stderr")
+        client.sendall(b"\r\n")
+        gate.touch()
+        data, was_reset = receive_to_end(client)
+    assert parse_reply(data).status == 500 and not was_reset, (
+        f"{data!r} came, {'then a reset' * was_reset}. The client had sent CR LF after its request, "
+        "and nobody read that. A page about an error has to arrive, too."
     )
 
 

@@ -83,7 +83,7 @@ IDEAS = {
     ("step03_wsgi", 5): {
         "wsgi.py": {
             *("HOP_BY_HOP", "load_application", "make_environ", "Response.__init__"),
-            *("Response.start_response", "Response.send", "run_application"),
+            *("Response.start_response", "Response.send", "send_body", "run_application"),
         },
     },
 }

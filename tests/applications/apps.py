@@ -372,6 +372,13 @@ def raises(environ, start_response):
     raise ValueError("in raises")
 
 
+def raises_gated(environ, start_response):
+    """Say that it was called, wait for the file that the query names, and raise."""
+    print("raises_gated was called", file=environ["wsgi.errors"], flush=True)
+    wait_for_file(arguments(environ)["file"])
+    raise ValueError("in raises_gated")
+
+
 def raises_late(environ, start_response):
     start_response("200 OK", TEXT)
     yield b"the first piece"

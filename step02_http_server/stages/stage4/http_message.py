@@ -177,13 +177,12 @@ def send(connection, data, seconds=RESPONSE_SECONDS):
     Raises OSError if the client has gone, or takes nothing for SEND_SECONDS, or not all in time.
     """
     deadline = time.monotonic() + seconds
-    rest = memoryview(data)
-    while rest and seconds > 0:
+    while data:
+        if seconds <= 0:
+            raise TimeoutError("reads too slowly")
         connection.settimeout(min(seconds, SEND_SECONDS))
-        rest = rest[connection.send(rest) :]
+        data = memoryview(data)[connection.send(data) :]
         seconds = deadline - time.monotonic()
-    if rest:
-        raise TimeoutError("reads too slowly")
     return seconds
 
 
@@ -194,15 +193,16 @@ def linger(connection, wait):
     half of it first: RFC 9112, section 9.6.
     """
     deadline = time.monotonic() + LINGER_SECONDS
-    with contextlib.suppress(OSError, ValueError):  # the client has gone; select takes few sockets
+    try:
         if wait:
             connection.shutdown(socket.SHUT_WR)
         while True:
             readable, _, _ = select.select([connection], [], [], 0.05 if wait else 0)
-            if readable and not connection.recv(BUFFER_SIZE):
+            ended = readable and not connection.recv(BUFFER_SIZE)
+            if ended or not wait or time.monotonic() > deadline:
                 return
-            if not wait or time.monotonic() > deadline:
-                return
+    except (OSError, ValueError):  # the client has gone; select takes few sockets
+        pass
 
 
 def refuse(connection, error, wait=True):

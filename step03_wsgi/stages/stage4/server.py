@@ -81,9 +81,10 @@ def log(who, event):
     holds for lines of up to PIPE_BUF bytes, 4096 on Linux: see pipe(7).
     """
     line = f"[{os.getpid()}] {who} {event}\n"
-    if sys.stdout:  # None, if the server was started with its output closed
-        with contextlib.suppress(OSError, ValueError):  # nobody reads it any more: serve on
-            os.write(sys.stdout.fileno(), line.encode())
+    try:
+        os.write(sys.stdout.fileno(), line.encode())
+    except (AttributeError, OSError, ValueError):  # it is closed, or nobody reads it: serve on
+        pass
 
 
 def main():
