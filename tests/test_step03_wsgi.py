@@ -651,8 +651,8 @@ def test_a_stray_line_end_does_not_reset_the_page_of_a_500(start, tmp_path):
         gate.touch()
         data, was_reset = receive_to_end(client)
     assert parse_reply(data).status == 500 and not was_reset, (
-        f"{data!r} came, {'then a reset' * was_reset}. The client had sent CR LF after its request, "
-        "and nobody read that. A page about an error has to arrive, too."
+        f"{data!r} came, {'then a reset' * was_reset}. The client had sent CR LF after its "
+        "request, and nobody read that. A page about an error has to arrive, too."
     )
 
 
