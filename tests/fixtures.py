@@ -12,8 +12,9 @@ import sys
 
 import pytest
 
-from tests.harness import APPLICATIONS, ROOT, STEPS, Server
+from tests.harness import APPLICATIONS, ROOT, RUNS, STEPS, Server
 
+SERVERS = pytest.StashKey()  # what note_server notes
 LINUX = pytest.mark.skipif(
     not hasattr(socket, "TCP_INFO"), reason="only Linux tells what a client has confirmed"
 )
@@ -123,11 +124,22 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item):
-    """Let a failure say where to read about it."""
+    """Let a failure say what became of the server, and where to read about it."""
     report = yield
+    if report.failed and report.when == "call":
+        for server, since in item.stash.get(SERVERS, []):
+            state = server.state(since)
+            if state != RUNS and state.partition("\n")[0] not in report.longreprtext:
+                report.sections.append(("the server", state))
     if report.failed and (section := dict(item.user_properties).get("lesson")):
         report.sections.append(("the lesson", f"Read: {section}"))
     return report
+
+
+def note_server(request, server):
+    """Note a server that a test uses, and how much of what it printed is old."""
+    servers = request.node.stash.setdefault(SERVERS, [])
+    servers.append((server, len(server.output("stderr"))))
 
 
 @pytest.fixture(scope="module")
@@ -157,30 +169,42 @@ def shared_servers():
 def shared(command, shared_servers, request):
     """A function that returns a running server: shared("apps:site") is one for all tests.
 
-    After a test that failed the next one has a new server, for this one may have ended, or hang.
+    After a test that failed the next one has a new server, for this one may hang. So it is after
+    a test during which it ended: that test fails, and no other one.
     """
     failed = request.session.testsfailed
     used = {}
+    complaints = []
 
     def run(*arguments):
-        if arguments not in shared_servers:
-            try:
-                shared_servers[arguments] = Server([*command, *arguments, "--port", "0"])
-            except AssertionError as error:
-                shared_servers[arguments] = error
-        if isinstance(shared_servers[arguments], AssertionError):
-            raise AssertionError(str(shared_servers[arguments]))
-        used[arguments] = shared_servers[arguments]
+        if arguments not in used:
+            server = shared_servers.get(arguments)
+            if isinstance(server, Server) and not server.is_running():
+                complaints.append(f"The server ended after the test before. {server.state()}")
+                server.kill()
+                server = None
+            if server is None:
+                try:
+                    server = Server([*command, *arguments, "--port", "0"])
+                except AssertionError as error:
+                    server = error
+            shared_servers[arguments] = server
+            if isinstance(server, AssertionError):
+                raise AssertionError(str(server))
+            used[arguments] = server
+            note_server(request, server)
         return used[arguments]
 
     yield run
     has_failed = request.session.testsfailed > failed
-    ended = [server for server in used.values() if not server.is_running(0.5 if has_failed else 0)]
-    if ended or has_failed:
-        for arguments, server in used.items():
+    for arguments, server in used.items():
+        has_ended = not server.is_running()
+        if has_ended and not has_failed:
+            complaints.append(f"The server ended during this test. {server.state()}")
+        if has_ended or has_failed:
             server.kill()
             del shared_servers[arguments]
-    assert not ended, f"The server ended during this test:\n{ended[0].report()}"
+    assert not complaints, "\n".join(complaints)
 
 
 @pytest.fixture
@@ -191,13 +215,14 @@ def server(shared, request):
 
 
 @pytest.fixture
-def start(command):
+def start(command, request):
     """A function that starts another server, for one test: start("apps:hello")."""
     servers = []
 
     def start_server(*arguments, port=0, **options):
         server = Server([*command, *arguments, "--port", str(port)], **options)
         servers.append(server)
+        note_server(request, server)
         return server
 
     yield start_server

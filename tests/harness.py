@@ -36,6 +36,14 @@ STEPS = [
 MOST_BYTES = 64 * 1024 * 1024  # of one answer: what is longer never ends
 # Seconds until a test gives up waiting for what should come at once.
 PATIENCE = float(os.environ.get("PATIENCE", 10))
+# The same for the first line of a server that does nothing: one that starts on a busy machine
+# does something, and gets all of PATIENCE.
+IDLE = 0.2 * PATIENCE
+# Where the servers under test are: not where GMT is the local time, or nobody could tell them
+# apart. It is written so that Windows understands it, too.
+TIME_ZONE = "TST-5:30"
+RUNS = "The server still runs."
+CONTRACT = "README.md, 'What your server must do to be tested'"
 
 # A proxy is for other machines: no client of ours asks it for a server of ours.
 os.environ["no_proxy"] = os.environ["NO_PROXY"] = "127.0.0.1,localhost"
@@ -52,13 +60,14 @@ class Server:
     def __init__(self, command, cwd=None, environment=None, first_line=True):
         """Start a command, a list of strings, and wait for its first line."""
         env = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
-        self.command = command
-        self.lines = {"stdout": [], "stderr": []}
+        self.command = [str(word) for word in command]
+        self.lines = {"stdout": [], "stderr": [], "either": []}
+        self.was_killed = False  # by kill: it did not end by itself
         self.changed = threading.Condition()
         self.process = subprocess.Popen(
             command,
             cwd=cwd or self.folder,
-            env=env | (environment or {}),
+            env=env | {"TZ": TIME_ZONE} | (environment or {}),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -79,16 +88,20 @@ class Server:
     def _collect(self, name):
         with getattr(self.process, name) as stream:
             for line in stream:
-                with self.changed:
-                    self.lines[name].append(line.rstrip("\n"))
-                    self.changed.notify_all()
+                self._note(line.rstrip("\n"), name)
+        self._note(None, name)  # end of file
+
+    def _note(self, line, name):
         with self.changed:
-            self.lines[name].append(None)  # end of file
+            self.lines[name].append(line)
+            if line is not None or all(None in self.lines[each] for each in ("stdout", "stderr")):
+                self.lines["either"].append(line)
             self.changed.notify_all()
 
     def _read_address(self):
         try:
-            line = self.wait_for_line("")
+            self._wait_for_the_first_line()
+            line = self.output()[0]
             listening = re.fullmatch(r"Listening on (?:http://)?([\d.]+):(\d+)", line)
             assert listening, (
                 f"The first line that the server printed is {line!r}. It must be "
@@ -98,6 +111,45 @@ class Server:
         except BaseException:
             self.kill()
             raise
+
+    def _wait_for_the_first_line(self):
+        begin = idle_since = time.monotonic()
+        done = None
+        with self.changed:
+            while not self.lines["stdout"]:
+                now = time.monotonic()
+                if done != (done := work_done(self.pid)):
+                    idle_since = now
+                if now > begin + PATIENCE or now > idle_since + IDLE:
+                    break
+                self.changed.wait(0.1)
+        assert self.output(), self._why_no_line()
+
+    def _why_no_line(self):
+        """Return what to say of a server that has not printed its first line."""
+        stdout_has_ended = bool(self.lines["stdout"])
+        if self.is_running(0.5 if stdout_has_ended else 0):
+            return (
+                "The server runs, but its first line of output did not come: 'Listening on ' and "
+                "the address. Did you flush? What goes to a pipe stays in a buffer of Python's, "
+                f"unless print gets flush=True.\n{self.report()}"
+            )
+        report = self.report()
+        for line in self.output("stderr"):
+            for word in self.command[1:]:
+                if re.search("argument|option|unrecognized|unknown", line, re.IGNORECASE) and (
+                    re.search(rf"(?<![\w-]){re.escape(word)}(?!\w)", line) and not word.isdigit()
+                ):
+                    return (
+                        f"The server does not take the argument {word!r}, and ended with "
+                        f"{self.how_it_ended()}: {line.strip()!r}. What each step's server is "
+                        f"started with stands in {CONTRACT}."
+                    )
+        return (
+            f"The server ended with {self.how_it_ended()}, before it printed its first line, "
+            f"'Listening on ' and the address. It was started by: {shlex.join(self.command)}\n"
+            f"{report}"
+        )
 
     @property
     def port(self):
@@ -112,12 +164,15 @@ class Server:
         return self.process.pid
 
     def output(self, name="stdout"):
-        """Return the lines printed so far on stdout, or on stderr."""
+        """Return the lines printed so far on "stdout", on "stderr", or on "either"."""
         with self.changed:
             return [line for line in self.lines[name] if line is not None]
 
     def wait_for_line(self, pattern, name="stdout", count=1):
-        """Wait until lines match a pattern, count of them, and return the last of these."""
+        """Wait until lines match a pattern, count of them, and return the last of these.
+
+        name: "stdout", "stderr" or "either".
+        """
         found = []
 
         def ready():
@@ -127,10 +182,10 @@ class Server:
 
         with self.changed:
             self.changed.wait_for(ready, PATIENCE)
-        wanted = f"with {pattern!r} on {name} ({len(found)} of {count})" if pattern else "at all"
+        where = "stdout or stderr" if name == "either" else name
         assert len(found) >= count, (
-            f"The server printed no line {wanted}. It was started by: "
-            f"{shlex.join(map(str, self.command))}\nIt printed:\n{self.report()}"
+            f"The server printed no line with {pattern!r} on {where} ({len(found)} of {count}).\n"
+            f"{self.report()}"
         )
         return found[count - 1]
 
@@ -139,11 +194,42 @@ class Server:
 
         A server that is about to end gets half a second for its last words.
         """
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(0.5)
-            for thread in self.threads:
-                thread.join(1)
-        return "\n".join([*self.output("stdout"), *self.output("stderr")]) or "(nothing)"
+        if not self.is_running(0.5):
+            self._join()
+        printed = []
+        for name in ("stdout", "stderr"):
+            lines = self.output(name)
+            printed += [f"On {name} it printed:" if lines else f"On {name} it printed nothing."]
+            printed += [f"    {line}" for line in lines]
+        return "\n".join(printed)
+
+    def _join(self):
+        """Wait until all that an ended server printed has been read."""
+        for thread in self.threads:
+            thread.join(1)
+
+    def how_it_ended(self):
+        """Return how the server ended: "exit status 1", or "the signal SIGKILL"."""
+        if self.process.returncode >= 0 or os.name != "posix":
+            return f"exit status {self.process.returncode}"
+        return f"the signal {signal.Signals(-self.process.returncode).name}"
+
+    def state(self, since=0):
+        """Say whether the server has ended, and show its last traceback, if it printed any.
+
+        since: how many lines of stderr are old.
+        """
+        has_ended = not self.is_running(0.5) and not self.was_killed
+        text = RUNS
+        if has_ended:
+            self._join()
+            text = f"The server has ended, with {self.how_it_ended()}."
+        lines = self.output("stderr")[since:]
+        if traceback := last_traceback(lines):
+            return "\n    ".join([f"{text} Its last traceback:", *traceback])
+        if has_ended and lines:
+            return "\n    ".join([f"{text} Its last words on stderr:", *lines[-5:]])
+        return text
 
     def is_running(self, seconds=0):
         """Return whether the server runs, and goes on for so many seconds."""
@@ -162,14 +248,14 @@ class Server:
             status = self.process.wait(seconds)
         except subprocess.TimeoutExpired:
             raise AssertionError(
-                f"The server is still running after {seconds} seconds. It printed:\n{self.report()}"
+                f"The server is still running after {seconds} seconds.\n{self.report()}"
             ) from None
-        for thread in self.threads:
-            thread.join(1)
+        self._join()
         return status
 
     def kill(self):
         """End the server and all its children."""
+        self.was_killed = self.was_killed or self.process.poll() is None
         if os.name == "posix":
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.process.pid, signal.SIGKILL)
@@ -177,8 +263,7 @@ class Server:
             self.process.kill()
         self.process.wait(PATIENCE)
         tell_watcher("-", self.process.pid)
-        for thread in self.threads:
-            thread.join(1)
+        self._join()
 
     def __enter__(self):
         return self
@@ -222,20 +307,61 @@ class Reply(NamedTuple):
         return found[0] if found else None
 
 
+def last_traceback(lines):
+    """Return the lines of the last traceback of Python's; none if there is none."""
+    begins = [n for n, line in enumerate(lines) if "Traceback (most recent call last)" in line]
+    if not begins:
+        return []
+    found = lines[begins[-1] :]
+    ends = [n for n, line in enumerate(found) if n and not line.startswith(" ")]
+    return found[: ends[0] + 1] if ends else found
+
+
+def work_done(pid):
+    """Return a number that changes as long as a process and its children do anything.
+
+    It is the processor time that they used. On a busy machine they may wait for it, or for a disk,
+    which only Linux tells.
+    """
+    waiting = {psutil.STATUS_RUNNING, psutil.STATUS_DISK_SLEEP}
+    try:
+        processes = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+        if sys.platform == "linux" and waiting & {process.status() for process in processes}:
+            return time.monotonic()
+        return sum(sum(process.cpu_times()[:2]) for process in processes)
+    except psutil.NoSuchProcess:
+        return time.monotonic()
+
+
+class Connection(socket.socket):
+    """A client's socket that knows its server: a message tells whether that still runs."""
+
+    server = None
+
+
 def connect(server, timeout=PATIENCE):
     """Return a socket connected to a server. Each wait on it ends after timeout seconds."""
+    connection = Connection()
+    connection.server = server
+    connection.settimeout(timeout)
     try:
-        return socket.create_connection(server.address, timeout)
+        connection.connect(server.address)
     except ConnectionRefusedError:
+        connection.close()
         raise AssertionError(
-            f"The connection to port {server.port} was refused: nobody listens there. Is there a "
-            f"call of listen? Has the server ended? It printed:\n{server.report()}"
+            f"The connection to port {server.port} was refused: nobody listens there. "
+            f"{server.state()}"
         ) from None
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def connect_with_small_buffer(server, timeout=PATIENCE):
     """Return a connected socket whose buffer takes few bytes that this client has not read."""
-    connection = socket.socket()
+    connection = Connection()
+    connection.server = server
     connection.settimeout(timeout)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
     connection.connect(server.address)
@@ -281,14 +407,41 @@ def exchange(server, data, timeout=PATIENCE):
         return receive_all(connection)
 
 
-class Received(io.BytesIO):
-    """Bytes that have come, in the place of the socket that http.client reads."""
+class Incoming(io.RawIOBase):
+    """The bytes of a stream that http.client reads; all of them are kept.
+
+    receive: a function that fills a buffer, and returns how many bytes it got: 0 at the end.
+    """
+
+    def __init__(self, receive):
+        self.receive = receive
+        self.data = bytearray()
+        self.was_reset = False
+        self.deadline = time.monotonic() + 3 * PATIENCE
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        try:
+            size = self.receive(buffer)
+        except ConnectionResetError:
+            self.was_reset, size = True, 0
+        self.data += buffer[:size]
+        assert len(self.data) < MOST_BYTES and time.monotonic() < self.deadline, (
+            f"The connection goes on and on: {bytes(self.data[:200])!r} ... {len(self.data)} bytes."
+        )
+        return size
+
+
+class Buffer(io.BufferedReader):
+    """The place of the socket for http.client. It stays open: something may follow the response."""
 
     def makefile(self, mode):
         return self
 
     def close(self):
-        """Stay open: what comes after the response is still to be read."""
+        pass
 
 
 def parse_reply(data, method="GET", was_reset=False):
@@ -296,6 +449,83 @@ def parse_reply(data, method="GET", was_reset=False):
 
     was_reset: the stream did not end, but was reset.
     """
+    incoming = Incoming(io.BytesIO(data).readinto)
+    incoming.was_reset = was_reset
+    return take_reply(incoming, method, to_end=True)
+
+
+def read_reply(connection, method="GET", to_end=False):
+    """Read the response to a method from a socket, and return the Reply.
+
+    It reads as far as the response says that it goes. Then a server may keep the connection, or
+    close it: to_end reads on to the end of the stream, and what comes is added to the body. The
+    answer to HEAD has no body, which shows at the end alone.
+    """
+    incoming = Incoming(connection.recv_into)
+    try:
+        return take_reply(incoming, method, to_end or method == "HEAD")
+    except TimeoutError:
+        problem = silence(connection, incoming)
+    except AssertionError as error:
+        problem = str(error)
+        if not incoming.data:
+            problem = f"{problem}. {state_of(connection)}"
+    raise AssertionError(problem)
+
+
+def silence(connection, incoming):
+    """Return what to say if nothing more comes over a connection."""
+    data = bytes(incoming.data[:200])
+    if not data:
+        seconds = connection.gettimeout()
+        return (
+            f"No HTTP status line came back. No answer came in {seconds:g} seconds, and the "
+            f"connection stays open. {state_of(connection)}"
+        )
+    return (
+        f"The connection did not end: {data!r} came, then nothing more. Is all of the answer sent? "
+        "Is every copy of the connection closed after it?"
+    )
+
+
+def state_of(connection):
+    """Say whether the server of a connection still runs."""
+    return connection.server.state() if isinstance(connection, Connection) else ""
+
+
+def take_reply(incoming, method, to_end):
+    """Read a response from an Incoming, and return the Reply; to_end: read on after it."""
+    buffer = Buffer(incoming)
+    response = http.client.HTTPResponse(buffer, method=method)
+    problem = None
+    try:
+        response.begin()
+    except (http.client.HTTPException, ConnectionError) as error:
+        problem = error
+    check_head(bytes(incoming.data), incoming.was_reset)
+    assert not problem, f"No HTTP response came back: {problem!r}"
+    ends_with_stream = response.length is None and not response.chunked
+    body, is_cut = bytearray(), False
+    try:
+        while piece := response.read1():
+            body += piece
+    except http.client.IncompleteRead:
+        is_cut = True
+    if not to_end:
+        incoming.receive = lambda buffer: 0  # what has come already is all
+    rest = buffer.read()
+    is_cut = is_cut or bool(response.length) or (incoming.was_reset and ends_with_stream)
+    is_whole = not is_cut and not rest
+    return Reply(response.status, response.reason, response.getheaders(), body + rest, is_whole)
+
+
+def check_head(data, was_reset=False):
+    """Fail with a hint if bytes are not the beginning of a response."""
+    if not data:
+        how = "was reset" if was_reset else "was closed"
+        raise AssertionError(
+            f"No HTTP status line came back, but {data!r}: the connection {how} without an answer"
+        )
     assert not re.match(rb"HTTP/[^\r\n]*\n", data), (
         f"The status line ends with LF alone: {data[:60]!r}. "
         "In HTTP a line ends with CR LF, b'\\r\\n'."
@@ -304,14 +534,6 @@ def parse_reply(data, method="GET", was_reset=False):
         f"No HTTP status line came back, but {data[:200]!r}"
     )
     assert b"\r\n\r\n" in data, f"No empty line ends the headers of the response: {data[:200]!r}"
-    stream = Received(data)
-    response = http.client.HTTPResponse(stream, method=method)
-    response.begin()
-    ends_with_stream = response.length is None and not response.chunked
-    body, is_whole = read_body(response)
-    rest = stream.read()
-    is_whole = is_whole and not rest and not (was_reset and ends_with_stream)
-    return Reply(response.status, response.reason, response.getheaders(), body + rest, is_whole)
 
 
 def read_body(response):
@@ -332,45 +554,46 @@ def read_body(response):
 def open_reply(connection):
     """Read status and headers from a socket. Return the http.client.HTTPResponse.
 
-    Its read1() returns the next bytes of the body as soon as they come.
+    Its read1() returns the next bytes of the body as soon as they come. Raises TimeoutError if
+    status and headers do not come in time.
     """
     response = http.client.HTTPResponse(connection)
     try:
         response.begin()
     except (http.client.HTTPException, ConnectionError) as error:
-        raise AssertionError(f"No HTTP response came back: {error!r}") from None
+        raise AssertionError(
+            f"No HTTP response came back: {error!r}. {state_of(connection)}"
+        ) from None
     return response
 
 
-def read_reply(connection, method="GET"):
-    """Read from a socket to the end of the stream, and return the Reply to a method."""
-    data, was_reset = receive_to_end(connection)
-    return parse_reply(data, method, was_reset)
-
-
-def ask(server, request, timeout=PATIENCE):
-    """Send the bytes of a request, and return the Reply."""
+def ask(server, request, timeout=PATIENCE, to_end=False):
+    """Send the bytes of a request, and return the Reply; to_end: see read_reply."""
     with connect(server, timeout) as connection:
         with contextlib.suppress(ConnectionError):  # the server may answer before it has read all
             connection.sendall(request)
-        return read_reply(connection, request.partition(b" ")[0].decode("latin-1"))
+        return read_reply(connection, request.partition(b" ")[0].decode("latin-1"), to_end)
 
 
 def format_request(target="/", method="GET", headers=(), version="HTTP/1.1"):
-    """Return the bytes of a request without body."""
-    lines = [f"{method} {target} {version}", "Host: test", *headers, "", ""]
-    return "\r\n".join(lines).encode("latin-1")
+    """Return the bytes of a request without body. It asks the server to close at the end."""
+    lines = [f"{method} {target} {version}", "Host: test", *headers]
+    if not any(header.lower().startswith("connection:") for header in headers):
+        lines.append("Connection: close")
+    return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
 
-def get(server, target="/", method="GET", headers=(), timeout=PATIENCE, version="HTTP/1.1"):
-    """Send a request without body, and return the Reply."""
-    return ask(server, format_request(target, method, headers, version), timeout)
+def get(
+    server, target="/", method="GET", headers=(), timeout=PATIENCE, version="HTTP/1.1", to_end=False
+):
+    """Send a request without body, and return the Reply; to_end: see read_reply."""
+    return ask(server, format_request(target, method, headers, version), timeout, to_end)
 
 
 def post(server, target, body, headers=(), timeout=PATIENCE):
     """Send a request with a body of bytes, and return the Reply."""
-    lines = [f"POST {target} HTTP/1.1", "Host: test", f"Content-Length: {len(body)}", *headers]
-    return ask(server, "\r\n".join([*lines, "", ""]).encode("latin-1") + body, timeout)
+    head = format_request(target, "POST", [f"Content-Length: {len(body)}", *headers])
+    return ask(server, head + body, timeout)
 
 
 def seconds_of_a_fifth_client(server, request, last):

@@ -31,10 +31,13 @@ SOON = 2  # seconds in which an answer comes, if nothing holds it up
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this step needs os.fork")
 
 
-def ask_soon(server, target, hint):
-    """Return the body of a page, a string. Fail with the hint if it takes too long."""
+def ask_soon(server, target, hint, to_end=False):
+    """Return the body of a page, a string. Fail with the hint if it takes too long.
+
+    to_end: read on to the end of the stream.
+    """
     try:
-        return get(server, target, timeout=SOON).body.decode()
+        return get(server, target, timeout=SOON, to_end=to_end).body.decode()
     except (OSError, AssertionError) as problem:
         raise AssertionError(f"{hint}\n{problem}\nIt printed:\n{server.report()}") from None
 
@@ -66,7 +69,7 @@ def test_the_client_sees_the_end_of_the_stream(server):
         "The client did not get an answer and then the end of the stream. "
         "A connection ends when its last copy is closed. Does the parent close its own?"
     )
-    ask_soon(server, "/process", hint)
+    ask_soon(server, "/process", hint, to_end=True)
 
 
 @pytest.mark.lesson("fork-returns-twice")
