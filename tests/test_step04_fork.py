@@ -153,7 +153,7 @@ def test_fifty_requests_leave_no_connection_open_in_the_server(server):
     who_answers(server)
     before = process.num_fds()
     for _ in range(50):
-        get(server, "/process")
+        get(server, "/process", to_end=True)
     after = process.num_fds()
     assert after <= before, (
         f"The server had {before} open descriptors, and has {after} after 50 requests. Soon it "
