@@ -58,6 +58,9 @@ def read_mistakes():
 
 
 BEHIND = "> 本节落后于英文版。"  # the first line of a Chinese section whose English has moved on
+PAGE_BEHIND = (
+    "> 本页落后于英文版。"  # the first line of a Chinese page whose English was edited as a whole
+)
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 

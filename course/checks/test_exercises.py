@@ -92,10 +92,9 @@ class Exercise(NamedTuple):
 
 
 def read_exercises(step):
-    """Return the exercises of a step's README."""
-    text = (ROOT / step / "README.md").read_text("utf-8")
-    text = text.partition("\n## Exercises\n")[2].partition("\n## What is still wrong\n")[0]
-    _, *parts = re.split(r"^### (\d+)\. (.+)$", text, flags=re.MULTILINE)
+    """Return the exercises of a step, from its page EXERCISES.md."""
+    text = (ROOT / step / "EXERCISES.md").read_text("utf-8")
+    _, *parts = re.split(r"^## (\d+)\. (.+)$", text, flags=re.MULTILINE)
     exercises = []
     for number, title, body in zip(parts[::3], parts[1::3], parts[2::3], strict=True):
         patches = [block for language, block in BLOCK.findall(body) if language == "diff"]
@@ -125,17 +124,17 @@ def test_each_lesson_has_four_exercises_with_hints_and_a_solution(step):
     found = read_exercises(step)
     assert [exercise.number for exercise in found] == list(range(1, len(found) + 1))
     assert sum(exercise.patch is not None for exercise in found) >= 4, (
-        f"{step}/README.md has fewer than four exercises whose solution is a patch."
+        f"{step}/EXERCISES.md has fewer than four exercises whose solution is a patch."
     )
-    text = (ROOT / step / "README.md").read_text("utf-8")
-    for part in re.split(r"^### \d+\. ", text.partition("\n## Exercises\n")[2], flags=re.M)[1:]:
+    text = (ROOT / step / "EXERCISES.md").read_text("utf-8")
+    for part in re.split(r"^## \d+\. ", text, flags=re.M)[1:]:
         for summary in ("Hint 1", "Hint 2", "Solution"):
             assert f"<summary>{summary}</summary>" in part, f"{summary} is missing in {part[:60]!r}"
     solutions = [
         block for language, block in BLOCK.findall(MARKED.sub("", text)) if language == "diff"
     ]
     assert solutions == [exercise.patch for exercise in found if exercise.patch], (
-        f"{step}/README.md has a diff that is neither filled in by prose.py nor a solution."
+        f"{step}/EXERCISES.md has a diff that is neither filled in by prose.py nor a solution."
     )
 
 
