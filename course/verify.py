@@ -29,8 +29,8 @@ PARTS = [
     Part("make test", 120),  # first, since here nothing is installed yet, as with a learner
     Part("make lint", 60),
     Part("make notebooks", 180),
-    Part("make bench-quick", 120),
-    Part("make checks", 420),
+    Part("make bench-quick", 150),
+    Part("make checks", 700),
 ]
 OTHER_PYTHON = 60  # the budget of the steps' tests on another Python
 
