@@ -16,9 +16,10 @@ WSGI, zombie
 """
 TEXT = (ROOT / "GLOSSARY.md").read_text("utf-8")
 ENTRY = re.compile(
-    r"- \*\*(?P<term>.+?)\*\* (?P<chinese>.+?) · \[step (?P<step>\d)\]\((?P<link>\S+)\)\\\n"
-    r"  (?P<english_text>.+)\\\n"
-    r"  (?P<chinese_text>.+)\n"
+    r"### (?P<term>.+)\n\n"
+    r"(?P<english_text>.+)\n\n"
+    r"\[(?P<where>step \d|guide)\]\((?P<link>\S+)\) · "
+    r"\*\*(?P<chinese>.+?)\*\*　(?P<chinese_text>.+)\n"
 )
 ENTRIES = list(ENTRY.finditer(TEXT))
 HAN = re.compile(r"[\u4e00-\u9fff]")
@@ -27,7 +28,7 @@ entries = pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry["ter
 
 
 def test_each_entry_has_all_its_parts():
-    rest = ENTRY.sub("", TEXT[TEXT.index("\n- ") + 1 :])
+    rest = ENTRY.sub("", TEXT[TEXT.index("\n### ") + 1 :])
     assert not rest.strip(), f"GLOSSARY.md: an entry is not whole:\n{rest}"
 
 
@@ -43,7 +44,8 @@ def test_no_term_that_a_learner_must_know_is_missing():
 
 @entries
 def test_the_link_leads_to_a_place_that_uses_the_term(entry):
-    assert entry["link"].startswith(f"step{entry['step']:0>2}_")
+    where = re.sub(r"step (\d)", r"step0\1_", entry["where"])
+    assert entry["link"].startswith(where)
     text = " ".join(section(entry["link"]).split())
     assert re.search(rf"(?<!\w){re.escape(entry['term'])}", text, re.IGNORECASE), (
         f"GLOSSARY.md sends the reader to {entry['link']}. That place has no {entry['term']}."

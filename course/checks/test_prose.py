@@ -14,6 +14,7 @@ PAGES = sorted(
         *ROOT.glob("*.md"),
         *ROOT.glob("step*/*.md"),
         *ROOT.glob(".github/*.md"),
+        *ROOT.glob("guide/*.md"),
         ROOT / "benchmarks" / "README.md",
     ]
 )
