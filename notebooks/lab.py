@@ -7,6 +7,7 @@ tests/watcher.py notices, and ends the server.
 
 import ast
 import contextlib
+import functools
 import html
 import os
 import re
@@ -25,17 +26,20 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from course.copies import broken as broken
 from course.copies import changed as changed
 from course.facts import unified_diff
+from tests import harness
 from tests.harness import ROOT, Server
-from tests.harness import ask as ask
 from tests.harness import connect as connect
 from tests.harness import exchange as exchange
-from tests.harness import get as get
 from tests.harness import parse_reply as parse_reply
 from tests.harness import post as post
-from tests.harness import read_reply as read_reply
 from tests.harness import receive_all as receive_all
 from tests.harness import receive_to_end as receive_to_end
 from tests.harness import wait_until as wait_until
+
+# They read to the end of the stream: when it comes, the server has logged all about this client.
+ask = functools.partial(harness.ask, to_end=True)
+get = functools.partial(harness.get, to_end=True)
+read_reply = functools.partial(harness.read_reply, to_end=True)
 
 os.environ["PYTHON_COLORS"] = "0"  # Jupyter asks all programs for colours: not in our outputs
 SCRIPT_SECONDS = 30  # a script that takes longer is ended
