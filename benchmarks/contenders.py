@@ -50,15 +50,15 @@ def web_servers():
     workers = str(processors())
     gunicorn = [sys.executable, "-m", "gunicorn", "--bind", "127.0.0.1:0", "--no-control-socket"]
     gunicorn += ["{module}:application"]
-    peer = "peers.py"
+    peer, module = "peers.py", "{module}:application"
     return [
         *(Contender(step.name, "step", step_command(step)) for step in steps_with_wsgi()),
-        Contender("wsgiref", "peer", python(peer, "wsgiref", "{module}")),
-        Contender("wsgiref, fork", "peer", python(peer, "wsgiref_fork", "{module}")),
-        Contender("wsgiref, threads", "peer", python(peer, "wsgiref_threads", "{module}")),
-        Contender("Werkzeug", "peer", python(peer, "werkzeug", "{module}")),
-        Contender("waitress", "peer", python(peer, "waitress", "{module}"), keeps_alive=True),
-        Contender("cheroot", "peer", python(peer, "cheroot", "{module}"), keeps_alive=True),
+        Contender("wsgiref", "peer", python(peer, "wsgiref", module)),
+        Contender("wsgiref, fork", "peer", python(peer, "wsgiref_fork", module)),
+        Contender("wsgiref, threads", "peer", python(peer, "wsgiref_threads", module)),
+        Contender("Werkzeug", "peer", python(peer, "werkzeug", module)),
+        Contender("waitress", "peer", python(peer, "waitress", module), keeps_alive=True),
+        Contender("cheroot", "peer", python(peer, "cheroot", module), keeps_alive=True),
         Contender("gunicorn sync, 1 worker", "peer", gunicorn),
         Contender("gunicorn sync, all processors", "peer", [*gunicorn, "--workers", workers]),
         Contender("gunicorn gthread", "peer", [*gunicorn, "--threads", "4"], keeps_alive=True),

@@ -160,7 +160,7 @@ def test_growth_counts_the_zombies_of_step_4_and_of_step_5(results):
 @clients
 @pytest.mark.parametrize("keep_alive", [False, True])
 def test_a_server_that_answers_gives_a_rate_and_no_error(client, keep_alive):
-    with running(python("peers.py", "waitress", "hello")) as server:
+    with running(python("peers.py", "waitress", "hello:application")) as server:
         measured = load.load(server, 2, 0.2, keep_alive, client)
     assert measured["rate"] > 0 and measured["errors"] == 0
     assert 0 < measured["p50"] <= measured["p99"]

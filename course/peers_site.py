@@ -1,0 +1,27 @@
+"""The web site that real servers are given for the tests of step 2: a WSGI application.
+
+It has one page, for GET and HEAD. It reads a body only where that may be sent: every other answer
+comes before the body.
+"""
+
+HOME_PAGE = b"<!doctype html>\n<title>It works</title>\n<h1>It works</h1>\n"
+
+
+def application(environ, start_response):
+    """Answer one request."""
+    if environ["PATH_INFO"] not in ("", "/"):
+        return answer(start_response, "404 Not Found")
+    if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
+        return answer(start_response, "405 Method Not Allowed", ("Allow", "GET, HEAD"))
+    while environ["wsgi.input"].read(64 * 1024):
+        pass
+    start_response(
+        "200 OK", [("Content-Type", "text/html"), ("Content-Length", str(len(HOME_PAGE)))]
+    )
+    return [HOME_PAGE]
+
+
+def answer(start_response, status, *headers):
+    """Start a response that has its status for its body."""
+    start_response(status, [("Content-Type", "text/plain"), *headers])
+    return [status.encode()]
