@@ -47,7 +47,8 @@ def sentences(text):
     """Return the sentences of a page's prose, each a list of words."""
     text = re.sub(r"^ *```.*?^ *```$", "\n", text, flags=re.S | re.M)
     text = re.sub(r"<!--.*?-->|<summary>.*?</summary>|</?\w+[^>]*>", "\n", text, flags=re.S)
-    text = re.sub(r"^ *(#|\||!\[).*$", "\n", text, flags=re.M)
+    text = re.sub(r"^ *(#|\||!\[|Reading: ).*$", "\n", text, flags=re.M)
+    text = re.sub(r"^( *(?:[-*>]|\d+\.)? *)\*\*[^*]+[.:?]\*\*", r"\1", text, flags=re.M)  # a lead
     text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)  # a link is its text
     text = re.sub(r"`[^`]*`", "code", text)
     text = re.sub(r"^ *(?:[-*>]|\d+\.) +", "\n\n", text, flags=re.M)  # an item begins anew
