@@ -2,7 +2,7 @@
 
 In step 4 each request has a new process: what it imports is lost when it ends, and the next one
 imports it again. And each module in memory makes fork slower. The steps share the files, so what
-holds in step 3 holds in all of them.
+holds in step 3 holds in all of them. This is about the course's own server.
 """
 
 import email.utils
@@ -13,27 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import APPLICATIONS, ROOT
+from tests.harness import get, post
 
 STEP = "step03_wsgi"
-
-# Load an application as a server does, answer one request, and say which modules came when.
-PROBE = """
-import json, socket, sys
-folder, name, request = sys.argv[1:]
-sys.path.insert(0, folder)
-import server
-application = server.load_application(name or None)
-before = set(sys.modules)
-with socket.create_server(("127.0.0.1", 0)) as listener:
-    with socket.create_connection(listener.getsockname()) as client:
-        client.sendall(request.encode())
-        connection, address = listener.accept()
-        with connection:
-            server.handle(connection, address, application)
-        assert b" 200 OK" in client.recv(65536)
-print(json.dumps([sorted(before), sorted(set(sys.modules) - before)]))
-"""
 
 # Print those times as HTTP writes them.
 DATES = """
@@ -43,38 +25,29 @@ from http_message import http_date
 print(json.dumps([http_date(seconds) for seconds in json.loads(sys.argv[2])]))
 """
 
-GET = "GET {} HTTP/1.1\r\nHost: test\r\n\r\n"
-POST = "POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\nhello"
-
 
 @pytest.fixture
-def folder(request):
-    """The folder of step 3, or of the server that --server names."""
-    given = request.config.getoption("--server")
-    return Path(given).resolve().parent if given else ROOT / STEP
-
-
-def run(*arguments):
-    """Run Python on arguments, and return the last line that it prints, taken out of JSON."""
-    command = [sys.executable, "-c", *arguments]
-    done = subprocess.run(command, cwd=APPLICATIONS, capture_output=True, text=True, timeout=30)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+def run(start):
+    """A function that runs an application, with a page /modules around it: see wrapped.py."""
+    return lambda name: start("wrapped:application", environment={"WRAPPED": name})
 
 
 @pytest.mark.lesson("step04_fork/README.md#memory-is-copied-on-write")
 @pytest.mark.parametrize(
-    "application, request_text",
+    ("application", "target", "body"),
     [
-        ("", GET.format("/")),
-        ("", POST),
-        ("flask_app:app", GET.format("/")),
-        ("flask_site:application", GET.format("/hello/you")),
+        ("app:application", "/", None),
+        ("app:application", "/echo", b"hello"),
+        ("flask_app:app", "/", None),
+        ("flask_site:application", "/hello/you", None),
     ],
     ids=["app.py-GET", "app.py-POST", "flask_app.py", "Flask"],
 )
-def test_a_request_imports_nothing(folder, application, request_text):
-    _, late = run(PROBE, str(folder), application, request_text)
+def test_a_request_imports_nothing(run, application, target, body):
+    server = run(application)
+    reply = get(server, target) if body is None else post(server, target, body)
+    assert reply.status == 200, f"{target} gave {reply.status}. {server.state()}"
+    _, late = json.loads(get(server, "/modules").body)
     assert not late, (
         f"The first request imported {late}. A child of step 4 would do that for each request: "
         "load it when the application is loaded."
@@ -82,19 +55,22 @@ def test_a_request_imports_nothing(folder, application, request_text):
 
 
 @pytest.mark.lesson("step04_fork/README.md#memory-is-copied-on-write")
-def test_what_few_requests_need_waits_until_they_come(folder):
-    loaded, _ = run(PROBE, str(folder), "", GET.format("/"))
+def test_what_few_requests_need_waits_until_they_come(run):
+    loaded, _ = json.loads(get(run("app:application"), "/modules").body)
     assert {"tempfile", "random", "email.utils"}.isdisjoint(loaded), (
         "The server has loaded modules that most requests do not need. Each fork copies them."
     )
 
 
 @pytest.mark.lesson("step02_http_server/README.md#http-on-the-wire")
-def test_the_date_is_right_in_each_month_and_on_each_day_of_the_week(folder):
+def test_the_date_is_right_in_each_month_and_on_each_day_of_the_week(command):
     times = [day * 86400 + 3661 * day % 86400 for day in range(0, 366 * 60, 11)]
-    dates = run(DATES, str(folder), json.dumps(times))
+    words = [sys.executable, "-c", DATES, str(Path(command[-1]).parent), json.dumps(times)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
     right = [email.utils.formatdate(seconds, usegmt=True) for seconds in times]
-    wrong = [pair for pair in zip(dates, right, strict=True) if pair[0] != pair[1]]
+    pairs = zip(json.loads(done.stdout), right, strict=True)
+    wrong = [pair for pair in pairs if pair[0] != pair[1]]
     assert not wrong, (
         f"{len(wrong)} dates are wrong. The first is {wrong[0][0]}, not {wrong[0][1]}."
     )

@@ -8,18 +8,36 @@ import urllib.parse
 from wsgiref.validate import validator
 
 TEXT = [("Content-Type", "text/plain")]
-GATE_SECONDS = 4  # an application waits so long for its gate, then it gives up
+BYTES = [("Content-Type", "application/octet-stream")]  # a server adds no words of its own to them
+GATE_SECONDS = 20  # an application waits so long for its gate, then it gives up
+ENDLESS_SECONDS = 10  # so long an endless body is
 
 
 def site(environ, start_response):
     """Let the application that the first part of the path names answer: /hello is hello."""
-    name = environ["PATH_INFO"].split("/")[1]
-    return globals()[name](environ, start_response)
+    path = environ.get("PATH_INFO", "")
+    page = globals().get(path.removeprefix("/").partition("/")[0])
+    if page is None:
+        return missing(path, start_response)
+    return page(environ, start_response)
+
+
+def missing(path, start_response):
+    """Say that there is no such page, and whether the query is to blame."""
+    start_response("404 Not Found", TEXT)
+    text = f"PATH_INFO is {path!r}, and tests/applications/apps.py has no such page."
+    if "?" in path:
+        text += " What follows the ? is the query: it belongs into QUERY_STRING."
+    return [text.encode("latin-1", "replace")]
 
 
 def arguments(environ):
-    """Return the arguments of a query such as "name=value&other=2": a dict."""
-    return dict(urllib.parse.parse_qsl(environ["QUERY_STRING"], keep_blank_values=True))
+    """Return the arguments of a query such as "name=value&other=2": a dict.
+
+    QUERY_STRING may be absent if it is empty: PEP 3333, "environ Variables".
+    """
+    query = environ.get("QUERY_STRING", "")
+    return dict(urllib.parse.parse_qsl(query, keep_blank_values=True))
 
 
 def wait_for_file(path):
@@ -63,9 +81,13 @@ class Page:
         yield b"Hello"
 
 
+def other_names(request, begin):
+    """Name the arguments as one likes: a server gives them by their positions."""
+    return hello(request, begin)
+
+
 method = Greeter().answer
 instance = Greeter()
-not_callable = 42
 
 
 # What the application gets
@@ -105,9 +127,16 @@ def reads(environ, start_response):
     return [json.dumps([piece.decode("latin-1") for piece in pieces]).encode()]
 
 
+def echoes(environ, start_response):
+    """Send the body back."""
+    body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+    start_response("200 OK", BYTES)
+    return [body]
+
+
 def complains(environ, start_response):
     errors = environ["wsgi.errors"]
-    errors.write("a line for wsgi.errors\n")
+    errors.write("a line for wsgi.errors, \u20ac\n")
     errors.writelines(["and another", " one\n"])
     errors.flush()
     return hello(environ, start_response)
@@ -140,11 +169,6 @@ def writes(environ, start_response):
     return [b"returned"]
 
 
-def writes_text(environ, start_response):
-    start_response("200 OK", TEXT)("text, not bytes")
-    return [b"not to be seen"]
-
-
 def one_piece(environ, start_response):
     start_response("200 OK", TEXT)
     return [b"all of it"]
@@ -164,6 +188,12 @@ def one_piece_of_a_generator(environ, start_response):
 def no_piece(environ, start_response):
     start_response("200 OK", TEXT)
     return []
+
+
+def no_piece_for_HEAD(environ, start_response):
+    """Answer HEAD without making the body, as a careful application does."""
+    start_response("200 OK", TEXT)
+    return [] if environ["REQUEST_METHOD"] == "HEAD" else [b"all of it"]
 
 
 class WithLength:
@@ -206,7 +236,7 @@ def large_in_pieces(environ, start_response):
 def endless(environ, start_response):
     """Send pieces for ever; well, for as long as a patient test waits."""
     start_response("200 OK", TEXT)
-    deadline = time.monotonic() + GATE_SECONDS
+    deadline = time.monotonic() + ENDLESS_SECONDS
     while time.monotonic() < deadline:
         yield b"more and " * 1000
 
@@ -253,7 +283,7 @@ def thinks_again(environ, start_response):
 
 def thinks_too_late(environ, start_response):
     """Fail after a piece of the body has left: start_response must raise our error again."""
-    start_response("200 OK", TEXT)
+    start_response("200 OK", BYTES)
     yield b"the first answer"
     try:
         raise ValueError("too late to think again")
@@ -328,6 +358,10 @@ def closing_after_exit(environ, start_response):
     return Closing(environ, pieces())
 
 
+def closing_without_status(environ, start_response):
+    return Closing(environ, [b"not to be seen"])
+
+
 def closing_after_much(environ, start_response):
     """Send more than any buffer takes, so that the server notices when nobody reads."""
     start_response("200 OK", TEXT)
@@ -380,7 +414,8 @@ def raises_gated(environ, start_response):
 
 
 def raises_late(environ, start_response):
-    start_response("200 OK", TEXT)
+    """Fail after a piece of the body has left."""
+    start_response("200 OK", BYTES)
     yield b"the first piece"
     raise ValueError("in raises_late")
 
@@ -413,6 +448,11 @@ def returns_text(environ, start_response):
     return ["text, not bytes"]
 
 
+def writes_text(environ, start_response):
+    start_response("200 OK", TEXT)("text, not bytes")
+    return [b"not to be seen"]
+
+
 def starts_nothing(environ, start_response):
     return [b"a body without a status"]
 
@@ -423,6 +463,6 @@ def starts_nothing(environ, start_response):
 @validator
 def validated(environ, start_response):
     """Send the body back, or a greeting. The validator raises where a side breaks the contract."""
-    body = environ["wsgi.input"].read(1000)
+    body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
     start_response("200 OK", TEXT)
     return [b"Hello"] if not body else iter([body[:3], body[3:]])
