@@ -152,7 +152,10 @@ def main():
             serve(arguments.port)
         else:
             module, _, name = arguments.application.partition(":")
-            serve(getattr(importlib.import_module(module), name), arguments.port, arguments.log)
+            application = getattr(importlib.import_module(module), name)
+            if not callable(application):
+                sys.exit(f"{arguments.application} cannot be called.")
+            serve(application, arguments.port, arguments.log)
 
 
 if __name__ == "__main__":

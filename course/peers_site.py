@@ -1,6 +1,6 @@
-"""The web site that real servers are given for the tests of step 2: a WSGI application.
+"""The web site that real servers get for the tests of step 2: a WSGI application.
 
-It has one page, for GET and HEAD. It reads a body only where that may be sent: every other answer
+It has one page, for GET and HEAD. It reads a body only where one may be sent: every other answer
 comes before the body.
 """
 
@@ -9,16 +9,15 @@ HOME_PAGE = b"<!doctype html>\n<title>It works</title>\n<h1>It works</h1>\n"
 
 def application(environ, start_response):
     """Answer one request."""
-    if environ["PATH_INFO"] not in ("", "/"):
+    if environ["PATH_INFO"] not in ("", "/"):  # the path of http://test is empty
         return answer(start_response, "404 Not Found")
     if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
         return answer(start_response, "405 Method Not Allowed", ("Allow", "GET, HEAD"))
     while environ["wsgi.input"].read(64 * 1024):
         pass
-    start_response(
-        "200 OK", [("Content-Type", "text/html"), ("Content-Length", str(len(HOME_PAGE)))]
-    )
-    return [HOME_PAGE]
+    length = ("Content-Length", str(len(HOME_PAGE)))
+    start_response("200 OK", [("Content-Type", "text/html"), length])
+    return [HOME_PAGE] if environ["REQUEST_METHOD"] == "GET" else []
 
 
 def answer(start_response, status, *headers):
