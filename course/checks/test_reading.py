@@ -1,0 +1,61 @@
+"""The pages read well: no page is a scroll, and no sentence drops its reason to be short.
+
+What is measured, and how, is in course/reading.py: python -m course.reading PAGE shows it.
+"""
+
+import pytest
+
+from course.reading import SHORT, measure, pages
+from tests.harness import ROOT
+
+MOST_LINES = 450  # that a reader sees before he unfolds anything
+WORDS = 12.5, 17  # a sentence, on average
+MOST_SHORT = 0.125  # of the sentences
+ENOUGH = 10  # sentences, for a mean to say something
+
+# The pages whose language was edited. Add yours when you have edited it.
+EDITED = """
+.github/CONTRIBUTING.md
+GLOSSARY.md
+benchmarks/README.md
+guide/how-a-lesson-works.md
+guide/index.md
+guide/the-road-from-here.md
+guide/when-it-breaks.md
+step01_echo_socket/README.md
+""".split()
+
+
+def reading_of(page):
+    """Return the Reading of a page, which is named from the root folder."""
+    return measure((ROOT / page).read_text("utf-8"))
+
+
+def test_each_edited_page_is_there():
+    assert EDITED == sorted(EDITED)
+    assert {*EDITED} <= {path.relative_to(ROOT).as_posix() for path in pages()}
+
+
+@pytest.mark.parametrize("page", EDITED)
+def test_a_page_is_no_scroll(page):
+    lines = reading_of(page).visible_lines
+    assert lines <= MOST_LINES, (
+        f"{page} has {lines} visible lines, and {MOST_LINES} are the most. Fold what few need, or "
+        "make a page of its own from a part."
+    )
+
+
+@pytest.mark.parametrize("page", EDITED)
+def test_its_sentences_are_joined_by_their_reason_and_not_long(page):
+    reading = reading_of(page)
+    if reading.sentences < ENOUGH:
+        return
+    least, most = WORDS
+    assert least <= reading.mean_words <= most, (
+        f"A sentence of {page} has {reading.mean_words:.1f} words on average, and {least} to {most} read "
+        "best. Join short sentences with because, so, when or which, and split the longest."
+    )
+    assert reading.short <= MOST_SHORT, (
+        f"{reading.short:.1%} of the sentences of {page} have at most {SHORT} words, and at most "
+        f"{MOST_SHORT:.1%} may. Join them with what they belong to."
+    )
