@@ -617,6 +617,32 @@ def seconds_of_a_fifth_client(server, request, last):
     return min(tries)
 
 
+def assert_port_comes_back(start, *arguments):
+    """Fail unless a server that is started again at once gets the port of the one before.
+
+    That one has closed a connection first, so its port is in the state TIME-WAIT for a minute.
+    """
+    first = start(*arguments)
+    with connect(first) as connection:
+        connection.sendall(b"GET / HTTP/1.0\r\n\r\n")  # an answer comes from every step
+        assert connection.recv(1), "The server closed the connection, and sent no answer."
+        first.kill()
+        with contextlib.suppress(ConnectionError):
+            receive_all(connection)
+    try:
+        second = start(*arguments, port=first.port)
+    except AssertionError as error:
+        raise AssertionError(
+            f"A server had port {first.port}, and was ended while a client was connected. Another "
+            "one, started at once, could not have this port. SO_REUSEADDR, set before bind, makes "
+            f"that possible.\n{error}"
+        ) from None
+    assert second.port == first.port, (
+        f"A server that was started with --port {first.port} says that it listens on {second.port}."
+    )
+    connect(second).close()
+
+
 def wait_until(condition, hint, seconds=PATIENCE):
     """Wait until condition() is true, and return its value; after seconds, fail with the hint."""
     deadline = time.monotonic() + seconds

@@ -1,8 +1,10 @@
 """Step 1: a server that echoes. It takes one client after another, and sends back every byte."""
 
 import contextlib
+import errno
 import hashlib
 import os
+import re
 import signal
 import socket
 import struct
@@ -14,16 +16,70 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.harness import PATIENCE, ROOT, Server, connect, receive_all, wait_until
+from tests.harness import (
+    PATIENCE,
+    ROOT,
+    Server,
+    assert_port_comes_back,
+    connect,
+    receive_all,
+    wait_until,
+)
 
 STEP = "step01_echo_socket"
+MILESTONES = [
+    "A client gets its words back, and so does the next one",
+    "Any bytes come back, however many",
+    "Clients wait in line, and each gets all of its echo",
+    "Your own client sends, and reads the echo",
+    "Nothing but Ctrl-C ends it, and it starts again at once",
+]
+IDEA = 4  # the last milestone is the armour
+
 MIB = 1024 * 1024
+# Seconds that an answer may take: less than PATIENCE, so that who waits for it learns soon that
+# the server hangs. The first milestone is told soonest.
+SOON = 0.3 * PATIENCE
+VERY_SOON = 0.2 * PATIENCE
 QUIET = 0.3  # seconds without an answer that show that a client waits
+REQUEST = b"GET / HTTP/1.0\r\n\r\n"  # an answer comes from every step
+IS_LINUX = sys.platform == "linux"
 
 posix_only = pytest.mark.skipif(os.name != "posix", reason="Windows has no such signals")
+linux_only = pytest.mark.skipif(not IS_LINUX, reason="other systems have no address 127.0.0.2")
 
 
-def echo_of(server, *pieces, timeout=3):
+def shown(data):
+    """Return bytes as a message shows them: the first ones, and how many there are."""
+    if not data:
+        return "nothing"
+    data = bytes(data)
+    return repr(data) if len(data) <= 40 else f"{data[:20]!r}... ({len(data)} bytes)"
+
+
+def assert_echo(connection, message, hint, size=MIB):
+    """Send a message, and fail with a hint unless it comes back, while the connection is open.
+
+    size: send pieces of so many bytes.
+    """
+    echo, then = bytearray(), ""
+    try:
+        for start in range(0, len(message), size):
+            connection.sendall(message[start : start + size])
+        while len(echo) < len(message):
+            piece = connection.recv(MIB)
+            if not piece:
+                then = ", and then the end of the stream"
+                break
+            echo += piece
+    except TimeoutError:
+        then = f" within {connection.gettimeout():g} seconds"
+    except ConnectionError as error:
+        then = f", and then the connection was lost: {error.strerror}"
+    assert echo == message, f"{shown(message)} was sent, and {shown(echo)} came back{then}. {hint}"
+
+
+def echo_of(server, *pieces, timeout=SOON):
     """Send pieces of bytes, end our half of the stream, and return all that comes back."""
     try:
         with connect(server, timeout) as connection:
@@ -36,25 +92,6 @@ def echo_of(server, *pieces, timeout=3):
         return b""
 
 
-def receive_exactly(connection, size):
-    """Return the next bytes of a stream, size of them. Fails with a hint if they do not come."""
-    data = bytearray()
-    try:
-        while len(data) < size:
-            piece = connection.recv(size - len(data))
-            assert piece, (
-                f"Of {size} bytes {len(data)} came back, then the stream ended. "
-                "A server reads again and again, until recv returns b''."
-            )
-            data += piece
-    except (TimeoutError, ConnectionError) as error:
-        raise AssertionError(
-            f"Of {size} bytes {len(data)} came back, then nothing more ({error}). "
-            "Does the server still run, and does it still read?"
-        ) from None
-    return bytes(data)
-
-
 def reset(connection):
     """Close a connection by a reset: the client vanishes in the middle."""
     linger = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)  # on, 0 seconds
@@ -62,34 +99,768 @@ def reset(connection):
     connection.close()
 
 
-# The contract of every server in this course: address, first line, mistakes, the end.
+def seconds_at_work(processes):
+    """Return how much of a processor's time some processes have used so far."""
+    return sum(sum(process.cpu_times()[:2]) for process in processes if process.is_running())
+
+
+# Milestone 1: a client gets its words back, and so does the next one.
 
 
 @pytest.mark.lesson("the-command-line")
 def test_the_first_line_says_where_the_server_listens(server):
-    line = server.output()[0]
-    assert line.startswith("Listening on "), (
-        f"The first line of output is {line!r}. It must be 'Listening on ' and the address, "
-        "printed after listen, with flush=True."
+    assert server.port != 0, (
+        "The first line says that the server listens on port 0. With --port 0 the kernel chooses "
+        "a port: ask the listener which one, with getsockname()."
     )
+
+
+@pytest.mark.lesson("4-listen")
+def test_a_client_can_connect_as_soon_as_the_first_line_is_there(start):
+    server = start()
+    try:
+        socket.create_connection(server.address, VERY_SOON).close()
+    except OSError as error:
+        raise AssertionError(
+            f"The server says that it listens on port {server.port}, and a client cannot connect: "
+            f"{error}. Is there a call of listen, and does it come before the line is printed?"
+        ) from None
 
 
 @pytest.mark.lesson("3-bind")
 def test_port_0_lets_the_kernel_choose_a_free_port(server, start):
     other = start()
-    ports = server.port, other.port
-    assert 0 not in ports, (
-        "The server says that it listens on port 0. Ask the listener, with getsockname(), which "
-        "port the kernel chose."
+    assert server.port != other.port, (
+        f"Two servers were started with --port 0, and both say that they listen on {other.port}. "
+        "The kernel chooses another port for each. Does bind get the port from the command line?"
     )
-    assert ports[0] != ports[1], f"Two servers say that they listen on one port, {ports[0]}."
 
 
+@pytest.mark.lesson("6-read-and-answer")
+@pytest.mark.flaw
+def test_a_client_gets_its_words_back_and_can_send_again(server):
+    with connect(server, VERY_SOON) as connection:
+        assert_echo(
+            connection,
+            b"hello",
+            "After accept the server calls recv on the new connection, and sends back what came, "
+            "no more and no less, with sendall. (print shows it in the server's terminal alone.)",
+        )
+        assert_echo(
+            connection,
+            b"and again",
+            "After each answer the server reads again, until recv returns b''. It sends back what "
+            "came, no more and no less.",
+        )
+
+
+@pytest.mark.lesson("6-read-and-answer")
+@pytest.mark.flaw
+def test_the_server_notices_that_a_client_has_sent_all(start):
+    """After the end of the stream each recv returns b'' at once: a loop must not go on with it."""
+    server = start()
+    processes = [psutil.Process(server.pid)]
+    with connect(server, QUIET) as connection:
+        connection.shutdown(socket.SHUT_WR)
+        before = seconds_at_work(processes)
+        with contextlib.suppress(OSError):
+            connection.recv(1)  # a later test asks for the end that comes here
+        busy = seconds_at_work(processes) - before
+    assert busy < QUIET / 10, (
+        "The client has sent all and ended its half of the stream, and the server is busy with "
+        "it, without end. From now on each recv returns b'' at once: leave the loop there."
+    )
+
+
+@pytest.mark.lesson("7-close-and-accept-again")
+@pytest.mark.flaw
+def test_the_next_client_gets_its_words_back_too(server):
+    try:
+        for words in (b"first", b"second"):
+            with connect(server, VERY_SOON) as connection:
+                assert_echo(connection, words, "")
+    except AssertionError as error:
+        raise AssertionError(
+            f"{error} When a client has left, recv returns b'': close its connection, not the "
+            "listener, and accept the next client."
+        ) from None
+
+
+# Milestone 2: any bytes come back, however many.
+
+
+@pytest.mark.milestone(2)
+@pytest.mark.lesson("6-read-and-answer")
+@pytest.mark.flaw
+@pytest.mark.parametrize(
+    "message, hint",
+    [
+        (
+            b"  line one\r\nline two\n\n",
+            "Spaces and line ends are bytes like all others. Does something strip them?",
+        ),
+        (bytes(range(256)), "Bytes are not text: nothing decodes them or changes them."),
+        (b"\xff\xfe\x00\x80 is not UTF-8", "Bytes are not text: nothing decodes them."),
+        (
+            bytes(range(255, -1, -1)) * 1000,
+            "One recv returns only what has come so far. The server reads and answers again and "
+            "again, until recv returns b''.",
+        ),
+    ],
+    ids=["lines", "all 256 values", "not UTF-8", "256000 bytes"],
+)
+def test_the_echo_is_what_the_client_sent(server, message, hint):
+    with connect(server, SOON) as connection:
+        assert_echo(connection, message, hint)
+
+
+@pytest.mark.milestone(2)
+@pytest.mark.lesson("6-read-and-answer")
+@pytest.mark.flaw
+def test_a_character_may_arrive_in_two_halves(server):
+    with connect(server, SOON) as connection:
+        for byte in "€".encode():  # the next byte leaves when the echo of this one is here
+            hint = "It is a part of the character €. recv may return half a character: never decode"
+            assert_echo(connection, bytes([byte]), f"{hint} it.")
+
+
+@pytest.mark.milestone(2)
+@pytest.mark.lesson("6-read-and-answer")
+@pytest.mark.flaw
+def test_byte_by_byte_is_the_same_stream(server):
+    with connect(server, SOON) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        hint = "It was sent byte by byte. A stream has no borders: one recv brings one or more."
+        assert_echo(connection, b"one byte at a time", hint, size=1)
+
+
+@pytest.mark.milestone(2)
+@pytest.mark.lesson("6-read-and-answer")
+@pytest.mark.flaw
+def test_a_client_may_send_again_and_again(server):
+    hint = (
+        "The client waits for this echo before it sends more: answer each piece as it comes, and "
+        "then read on."
+    )
+    with connect(server, SOON) as connection:
+        for message in (b"one", b"two", b"three" * 1000, b"four"):
+            assert_echo(connection, message, hint)
+
+
+def send_in_background(connection, piece, count):
+    """Send a piece count times from a thread, end our half of the stream; return the thread."""
+
+    def send():
+        with contextlib.suppress(OSError):  # then too little comes back, and the test says so
+            for _ in range(count):
+                connection.sendall(piece)
+            connection.shutdown(socket.SHUT_WR)
+
+    thread = threading.Thread(target=send, daemon=True)
+    thread.start()
+    return thread
+
+
+def echo_64_mib(server):
+    """Send 64 MiB. Fail unless they come back; return how much memory the server took for it."""
+    process = psutil.Process(server.pid)
+    before = most = process.memory_info().rss
+    piece = os.urandom(MIB)
+    sent, received = hashlib.sha1(), hashlib.sha1()
+    for _ in range(64):
+        sent.update(piece)
+    count = 0
+    with connect(server, SOON) as connection:
+        thread = send_in_background(connection, piece, 64)
+        with contextlib.suppress(OSError, psutil.NoSuchProcess):
+            while count < 64 * MIB and (data := connection.recv(MIB)):
+                received.update(data)
+                if (count + len(data)) // MIB > count // MIB:
+                    most = max(most, process.memory_info().rss)
+                count += len(data)
+    thread.join(PATIENCE)
+    assert count == 64 * MIB, (
+        f"Of 64 MiB {count / MIB:.1f} came back. A long message arrives in many pieces: the server "
+        "reads and answers again and again, until recv returns b''."
+    )
+    assert received.digest() == sent.digest(), "The 64 MiB that came back are not those sent."
+    return most - before
+
+
+@pytest.mark.milestone(2)
+@pytest.mark.lesson("6-read-and-answer")
+@pytest.mark.flaw
+def test_64_mib_come_back(server):
+    echo_64_mib(server)
+
+
+@pytest.mark.milestone(2)
+@pytest.mark.lesson("6-read-and-answer")
+@pytest.mark.course("a garbage collector may hold more")
+@pytest.mark.flaw
+def test_the_server_holds_one_piece_of_a_long_message(start):
+    grown = echo_64_mib(start()) / MIB
+    assert grown < 8, (
+        f"For a message of 64 MiB the server grew by {grown:.0f} MiB. It needs memory for one "
+        "piece only: send each piece back before reading the next."
+    )
+
+
+@pytest.mark.milestone(2)
+@pytest.mark.lesson("6-read-and-answer")
+@pytest.mark.flaw
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="Windows has no SIGSTOP")
+def test_no_byte_is_lost_when_send_takes_less_than_it_was_given(start):
+    """A stopped and continued process shows it: its send returns early, with a part done."""
+    server = start()
+    process = psutil.Process(server.pid)
+    size, received = 16 * MIB, 0
+    with connect(server, SOON) as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
+        thread = send_in_background(connection, bytes(size), 1)
+        with contextlib.suppress(OSError):
+            while data := connection.recv(MIB):
+                if (received + len(data)) // MIB > received // MIB:
+                    server.send_signal(signal.SIGSTOP)
+                    wait_until(
+                        lambda: process.status() == psutil.STATUS_STOPPED,
+                        "SIGSTOP did not stop the server.",
+                    )
+                    server.send_signal(signal.SIGCONT)
+                received += len(data)
+    thread.join(PATIENCE)
+    assert received >= size, (
+        f"{size - received} of {size} bytes are lost. send may take fewer bytes than it is given, "
+        "and returns how many. sendall goes on until all are taken."
+    )
+
+
+# Milestone 3: clients wait in line, and each gets all of its echo.
+
+
+@pytest.mark.milestone(3)
+@pytest.mark.lesson("7-close-and-accept-again")
+@pytest.mark.flaw
+@pytest.mark.parametrize("message", [b"", b"before the end"], ids=["nothing", "a message"])
+def test_half_close_is_answered_with_the_rest_and_the_end(server, message):
+    echo = bytearray()
+    with connect(server, SOON) as connection:
+        try:
+            connection.sendall(message)
+            connection.shutdown(socket.SHUT_WR)
+            while piece := connection.recv(MIB):
+                echo += piece
+        except TimeoutError:
+            raise AssertionError(
+                f"The connection did not end. The client sent {shown(message)}, and ended its half "
+                "of the stream. Then recv returns b'': leave the loop, and close the connection."
+            ) from None
+        except ConnectionError as error:
+            raise AssertionError(f"The connection was lost: {error.strerror}.") from None
+    assert echo == message, (
+        f"The client sent {shown(message)}, ended its half of the stream, and got "
+        f"{shown(echo)}. First all that it sent comes back, and then the end."
+    )
+
+
+@pytest.mark.milestone(3)
+@pytest.mark.lesson("5-accept")
+@pytest.mark.flaw
+def test_one_client_after_another_is_served(server):
+    for number in range(20):
+        message = f"client {number}".encode()
+        echo = echo_of(server, message)
+        assert echo == message, (
+            f"Client {number} sent {message!r} and got {shown(echo)}. After each client the "
+            "server goes back to accept."
+        )
+
+
+@pytest.mark.milestone(3)
+@pytest.mark.lesson("4-listen")
+@pytest.mark.flaw
+def test_clients_may_connect_send_and_end_before_they_are_accepted(server):
+    with contextlib.ExitStack() as stack:
+        first = stack.enter_context(connect(server, SOON))
+        assert_echo(first, b"x", "This is the first of many clients.")
+        others = []
+        for number in range(20):
+            try:
+                other = stack.enter_context(connect(server, SOON))
+            except TimeoutError:
+                raise AssertionError(
+                    f"While one client is served, {number} others could connect, and the next one "
+                    "could not: it timed out. The backlog of listen says how many may wait."
+                ) from None
+            others.append(other)
+            other.sendall(b"I am number %d" % number)
+            other.shutdown(socket.SHUT_WR)
+        first.close()
+        for number, other in enumerate(others):
+            echo = receive_all(other)
+            assert echo == b"I am number %d" % number, (
+                f"Client {number} connected and sent while another one was served. It got "
+                f"{shown(echo)}. The kernel keeps what it sent until its turn comes."
+            )
+
+
+@pytest.mark.milestone(3)
+@pytest.mark.lesson("what-is-still-wrong")
+@pytest.mark.course("an asynchronous server serves both at once, and that is better")
+@pytest.mark.flaw
+def test_a_second_client_waits_while_the_first_is_served(server):
+    with connect(server, SOON) as first, connect(server, QUIET) as second:
+        assert_echo(first, b"first", "This is the first of two clients.")
+        second.sendall(b"second")  # the kernel takes it: nobody called accept yet
+        with pytest.raises(TimeoutError):
+            echo = second.recv(100)
+            pytest.fail(f"The second client got {echo!r} while the first was still served.")
+        assert_echo(first, b"again", "This is the first of two clients.")
+        first.close()
+        second.settimeout(SOON)
+        echo = second.recv(100)
+        assert echo == b"second", f"The second client sent b'second' and got {echo!r}."
+
+
+# Milestone 4: client.py, and its four moves.
+
+
+@pytest.fixture
+def client_file(command):
+    """The client.py beside the server under test."""
+    beside = Path(os.path.dirname(command[-1]), "client.py").absolute()
+    if not beside.exists():
+        pytest.skip("There is no client.py beside this server.")
+    return beside
+
+
+def finish(process):
+    """Wait for the end of client.py; return its status, what it printed, and what it complained."""
+    try:
+        output, complaint = process.communicate(timeout=SOON)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        raise AssertionError(
+            f"client.py did not end within {SOON:g} seconds. It knows how many bytes must come "
+            "back, so it counts them, and stops. And if recv returns b'', no more will ever come."
+        ) from None
+    return process.returncode, output, complaint.decode()
+
+
+def start_client(client_file, *arguments):
+    return subprocess.Popen(
+        [sys.executable, client_file, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+
+
+# More than one recv brings; but a command line of Windows has at most 32,767 characters.
+LONG = "x" * (30_000 if os.name == "nt" else 100_000)
+
+
+@pytest.mark.milestone(4)
+@pytest.mark.lesson("the-four-moves-of-a-client")
+@pytest.mark.flaw
+@pytest.mark.parametrize(
+    "message", ["hello", "", "Grüße, 世界", LONG], ids=["hello", "nothing", "text", "long"]
+)
+def test_the_client_prints_what_came_back(server, client_file, message):
+    client = start_client(client_file, "--port", str(server.port), message)
+    status, output, complaint = finish(client)
+    assert status == 0, f"client.py ended with status {status}. It said:\n{complaint}"
+    assert output.rstrip(b"\r\n") == os.fsencode(message), (
+        f"client.py sent {message[:30]!r} and printed {shown(output)}. One recv may bring a part "
+        "of the echo only: the client goes on until all bytes are back."
+    )
+
+
+ECHO_32_MIB = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import client
+message = bytes(range(256)) * (128 * 1024)
+sys.exit(client.echo("127.0.0.1", int(sys.argv[2]), message) != message)
+"""
+
+
+@pytest.mark.milestone(4)
+@pytest.mark.lesson("the-four-moves-of-a-client")
+@pytest.mark.flaw
+def test_the_client_sends_and_receives_32_mib_without_a_deadlock(client_file):
+    """It calls echo, since no command line is so long. The step's own server is the other side."""
+    if "def echo(" not in client_file.read_text("utf-8"):
+        pytest.skip("This client.py has no function echo(host, port, message).")
+    server = [sys.executable, ROOT / STEP / "server.py", "--port", "0"]
+    with Server(server) as server:
+        script = [ECHO_32_MIB, str(client_file.parent), str(server.port)]
+        try:
+            done = subprocess.run(
+                [sys.executable, "-c", *script], capture_output=True, timeout=0.4 * PATIENCE
+            )
+        except subprocess.TimeoutExpired:
+            raise AssertionError(
+                "client.py hangs with a message of 32 MiB. If it sends all before it reads, both "
+                "sides wait: the server until someone reads the echo, the client until someone "
+                "reads on."
+            ) from None
+    assert done.returncode == 0, f"The echo of 32 MiB is not the message.\n{done.stderr.decode()}"
+
+
+@pytest.mark.milestone(4)
+@pytest.mark.lesson("the-four-moves-of-a-client")
+@pytest.mark.flaw
+def test_the_client_notices_that_the_server_has_gone(client_file):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(SOON)
+        client = start_client(client_file, "--port", str(listener.getsockname()[1]), "hello")
+        with contextlib.suppress(TimeoutError):  # then client.py did not even connect
+            connection, _ = listener.accept()
+            with connection, contextlib.suppress(OSError):
+                connection.settimeout(SOON)
+                connection.recv(MIB)
+                connection.sendall(b"hel")
+        status, output, _ = finish(client)
+    assert status != 0, (
+        f"Of b'hello' the server sent b'hel' back, and closed. client.py printed {shown(output)} "
+        "and ended with status 0, as if all were well. recv returns b'' here: raise an error."
+    )
+
+
+@pytest.mark.milestone(4)
+@pytest.mark.lesson("the-four-moves-of-a-client")
+@pytest.mark.flaw
+def test_the_client_says_that_there_is_no_server(client_file):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))  # bound, but not listening: nobody answers there
+        port = str(unused.getsockname()[1])
+        status, output, complaint = finish(start_client(client_file, "--port", port, "hello"))
+    assert status != 0 and complaint, (
+        f"Nobody listens on port {port}. client.py printed {shown(output)} and ended with status "
+        f"{status}. It must say on stderr that there is no server, and end with another status."
+    )
+    assert "Traceback" not in complaint, (
+        "Without a server connect raises an OSError. client.py shows its traceback, which is for "
+        f"programmers. Let main catch it, and say it in one line:\n{complaint}"
+    )
+
+
+@pytest.mark.milestone(4)
+@pytest.mark.lesson("the-four-moves-of-a-client")
+@pytest.mark.course("the words and the status are our choice")
+@pytest.mark.flaw
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["--port", "0"], "no echo from 127.0.0.1:0: "),
+        (["--port", "65536"], "no echo from 127.0.0.1:65536: "),
+        (["--host", "a..b"], "no echo from a..b:8000: "),
+        (["--port", "many"], "invalid int value: 'many'"),
+        (["two"], "unrecognized arguments: two"),
+    ],
+    ids=["port 0", "port 65536", "host a..b", "port many", "two messages"],
+)
+def test_a_mistake_gets_one_line_of_the_client(client_file, arguments, words):
+    status, output, complaint = finish(start_client(client_file, "hello", *arguments))
+    assert (status, output) == (2, b""), f"client.py ended with status {status}:\n{complaint}"
+    assert words in complaint and complaint.count("\n") == 1, complaint
+
+
+@pytest.mark.milestone(4)
+@pytest.mark.lesson("the-four-moves-of-a-client")
+@pytest.mark.course("--host is our choice, and so is the line end")
+@pytest.mark.flaw
+@linux_only
+def test_the_client_goes_to_the_host_that_is_named(start, client_file):
+    server = start("--host", "127.0.0.2")
+    address = ["--host", "127.0.0.2", "--port", str(server.port)]
+    done = finish(start_client(client_file, *address, "hello"))
+    assert done == (0, b"hello\n", "")
+
+
+def assert_help_tells_the_defaults(command):
+    done = subprocess.run([*command, "--help"], capture_output=True, text=True, timeout=PATIENCE)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "--host HOST" in done.stdout and "(default: 127.0.0.1)" in done.stdout
+    assert "--port PORT" in done.stdout and "(default: 8000)" in done.stdout
+
+
+@pytest.mark.milestone(4)
+@pytest.mark.lesson("the-four-moves-of-a-client")
+@pytest.mark.course("the defaults are our choice")
+@pytest.mark.flaw
+def test_help_tells_the_defaults_of_the_client(client_file):
+    assert_help_tells_the_defaults([sys.executable, client_file])
+
+
+# Milestone 5: nothing but Ctrl-C ends it, and it starts again at once.
+
+
+@pytest.mark.milestone(5)
+@pytest.mark.lesson("what-a-socket-is")
+@pytest.mark.flaw
+def test_the_log_has_a_line_for_each_client(server):
+    ports = []
+    for _ in range(2):
+        with connect(server) as connection:
+            ports.append(connection.getsockname()[1])
+            connection.shutdown(socket.SHUT_WR)
+            receive_all(connection)
+    for port in ports:
+        wait_until(
+            lambda port=port: re.search(rf"\b{port}\b", "\n".join(printed_by(server))),
+            lambda port=port: (
+                f"A client came from port {port}, and no line of output, or on stderr, names this "
+                f"number. Each connection gets a line, with the client's port in it.\n"
+                f"{server.report()}"
+            ),
+            seconds=SOON,
+        )
+
+
+def printed_by(server):
+    """Return the lines of a server's log: on stdout after the first line, and on stderr."""
+    return [*server.output()[1:], *server.output("stderr")]
+
+
+@pytest.mark.milestone(5)
+@pytest.mark.lesson("what-a-socket-is")
+@pytest.mark.course("all four numbers, and --host")
+@pytest.mark.flaw
+def test_the_log_names_each_connection_by_its_four_numbers(start):
+    host, ours, theirs = ["127.0.0.1"] * 3
+    if IS_LINUX:  # here all addresses from 127.0.0.1 on are this machine
+        host, ours, theirs = "0.0.0.0", "127.0.0.2", "127.0.0.3"
+    server = start("--host", host)
+    with socket.create_connection((ours, server.port), SOON, (theirs, 0)) as connection:
+        port = connection.getsockname()[1]
+    line = server.wait_for_line(rf"{theirs}:{port}\b")
+    assert line.endswith(f" {theirs}:{port} connected to {ours}:{server.port}"), line
+    assert line.startswith(f"[{server.pid}] "), (
+        f"The log line {line!r} does not say which process served, PID {server.pid}."
+    )
+
+
+@pytest.mark.milestone(5)
+@pytest.mark.lesson("when-a-client-fails")
+@pytest.mark.flaw
+def test_the_reset_of_a_client_ends_that_client_alone(server):
+    connection = connect(server, SOON)
+    assert_echo(connection, b"x", "This is a client that will be reset.")  # the server is in recv
+    reset(connection)
+    echo = echo_of(server, b"still here?")
+    assert echo == b"still here?", (
+        "One client was reset, and the next one got no echo. An OSError in handle is about one "
+        "client: catch it there, and go on with the next."
+    )
+
+
+@pytest.mark.milestone(5)
+@pytest.mark.lesson("when-a-client-fails")
+@pytest.mark.flaw
+def test_a_reset_while_the_server_sends_ends_that_client_alone(server):
+    connection = connect(server, QUIET)
+    with contextlib.suppress(TimeoutError):
+        while True:  # nobody reads the echo: in the end the server waits in sendall
+            connection.sendall(bytes(MIB))
+    reset(connection)
+    echo = echo_of(server, b"still here?")
+    assert echo == b"still here?", (
+        "A client was reset while the server sent, and the next one got no echo. sendall raises "
+        "an OSError then, as recv does: catch it for this one client."
+    )
+
+
+@pytest.mark.milestone(5)
+@pytest.mark.lesson("when-a-client-fails")
+@pytest.mark.flaw
+def test_a_client_that_was_reset_before_accept_harms_nobody(server):
+    with connect(server, SOON) as first:
+        assert_echo(first, b"x", "This is a client that others wait for.")
+        for _ in range(5):
+            reset(connect(server))
+    echo = echo_of(server, b"still here?")
+    assert echo == b"still here?", (
+        "Clients came and were gone before accept, and the next one got no echo. What accept "
+        "returns for them is a socket on which each call may raise an OSError: catch it."
+    )
+
+
+@pytest.mark.milestone(5)
+@pytest.mark.lesson("when-a-client-fails")
+@pytest.mark.course("only the line that a client came is asked of others")
+@pytest.mark.flaw
+@posix_only
+def test_the_log_says_which_client_was_lost_and_why(server):
+    connection = connect(server, SOON)
+    client = "{}:{}".format(*connection.getsockname())
+    assert_echo(connection, b"x", "This is a client that will be reset.")
+    reset(connection)
+    reason = f"[Errno {errno.ECONNRESET}] {os.strerror(errno.ECONNRESET)}"
+    server.wait_for_line(re.escape(f"[{server.pid}] {client} {reason}"))
+
+
+def limit_descriptors(server, number):
+    """Let a server and its children open no more descriptors than a number; None: as many as ever.
+
+    Those that they have open stay open. Returns these processes.
+    """
+    processes = [psutil.Process(server.pid)]
+    most = processes[0].rlimit(psutil.RLIMIT_NOFILE)[1]
+    limits = (most if number is None else number), most
+    processes[0].rlimit(psutil.RLIMIT_NOFILE, limits)  # first: a child that comes now has it, too
+    processes += processes[0].children(recursive=True)
+    for process in processes[1:]:
+        process.rlimit(psutil.RLIMIT_NOFILE, limits)
+    return processes
+
+
+def a_client_that_cannot_be_accepted(server):
+    """Leave a server without a free descriptor; return a client that has sent it a request."""
+    limit_descriptors(server, 1)
+    with socket.socket() as first, contextlib.suppress(OSError):
+        first.settimeout(QUIET)
+        first.connect(server.address)
+        first.sendall(REQUEST)  # an accept that waits already has its descriptor, on Linux
+        first.shutdown(socket.SHUT_WR)
+        while first.recv(MIB):
+            pass
+    connection = socket.socket()
+    connection.settimeout(QUIET)
+    with contextlib.suppress(ConnectionError):  # the server has ended
+        connection.connect(server.address)
+        connection.sendall(REQUEST)
+    return connection
+
+
+needs_prlimit = pytest.mark.skipif(
+    not hasattr(psutil.Process, "rlimit"), reason="needs prlimit(2), of Linux"
+)
+
+
+@pytest.mark.milestone(5)
+@pytest.mark.lesson("5-accept")
+@pytest.mark.flaw(last="step05_zombies")  # a worker of step 6 that cannot accept is replaced
+@needs_prlimit
+def test_an_error_of_accept_is_not_the_end(start):
+    """Without a free descriptor a server cannot accept. When there is one again, it can."""
+    server = start()
+    with a_client_that_cannot_be_accepted(server) as connection:
+        seconds = QUIET  # for a server that ends to be gone
+        try:
+            connection.recv(1)
+        except TimeoutError:
+            seconds = 0  # it still listens, for the client waits
+        except OSError:
+            pass
+        assert server.is_running(seconds), (
+            "accept failed, with 'Too many open files', and that ended the server. Such an error "
+            "passes: catch it, wait a little, and accept again."
+        )
+    limit_descriptors(server, None)
+    with connect(server, SOON) as connection:
+        connection.sendall(REQUEST)
+        try:
+            assert connection.recv(1), "nothing"
+        except (OSError, AssertionError) as error:
+            raise AssertionError(
+                "accept failed for a while, with 'Too many open files'. That has passed, and the "
+                f"next client still gets no answer: {error}. Does the server accept again?"
+            ) from None
+
+
+@pytest.mark.milestone(5)
+@pytest.mark.lesson("5-accept")
+@pytest.mark.course("an event loop may close such a connection, or try again at once")
+@pytest.mark.flaw(last="step05_zombies")
+@needs_prlimit
+def test_a_client_waits_while_accept_fails_and_the_log_says_why(start):
+    server = start()
+    with a_client_that_cannot_be_accepted(server) as connection:
+        processes = limit_descriptors(server, 1)
+        before = seconds_at_work(processes)
+        try:
+            what_came = connection.recv(1)
+        except TimeoutError:
+            what_came = None  # it waits, as it should
+        except OSError as error:
+            what_came = error
+        busy = seconds_at_work(processes) - before
+        assert what_came is None, f"accept failed, and the client got {what_came!r}: it must wait."
+        assert busy < QUIET / 10, (
+            f"While accept failed, the server was busy for {busy:.2f} of {QUIET} seconds. It tries "
+            "again and again, without a pause."
+        )
+        reason = f"server cannot accept: {os.strerror(errno.EMFILE)}"
+        assert any(line.endswith(reason) for line in server.output()), (
+            f"accept failed, and no line says why. Somebody will look for it.\n{server.report()}"
+        )
+        limit_descriptors(server, None)
+        connection.settimeout(SOON)
+        assert connection.recv(1), "accept works again, and the client that waited got no answer."
+
+
+def assert_ctrl_c_ends(server):
+    """Send what Ctrl-C sends. Fail unless the server ends soon, and without a traceback."""
+    server.send_signal(signal.SIGINT)
+    assert not server.is_running(SOON), (
+        f"Ctrl-C did not end the server within {SOON:g} seconds. In Python it raises "
+        "KeyboardInterrupt where the server is. Does a bare 'except:', or 'except BaseException:', "
+        "take it for an error of the client? Catch OSError there."
+    )
+    status = server.wait()
+    assert "Traceback" not in "\n".join(server.output("stderr")), (
+        "Ctrl-C is no mistake, and gave a traceback. Python raises KeyboardInterrupt: let main "
+        f"catch it, and end.\n{server.report()}"
+    )
+    # Where a language has no word for signals, the signal itself ends it. A shell calls that 130.
+    assert status in (0, -signal.SIGINT, 128 + signal.SIGINT), (
+        f"After Ctrl-C the exit status is {status}. Ctrl-C is no mistake: it must be 0.\n"
+        f"{server.report()}"
+    )
+
+
+@pytest.mark.milestone(5)
+@pytest.mark.lesson("the-command-line")
+@posix_only
+def test_ctrl_c_ends_it(start):
+    assert_ctrl_c_ends(start())
+
+
+@pytest.mark.milestone(5)
+@pytest.mark.lesson("the-command-line")
+@pytest.mark.flaw
+@posix_only
+def test_ctrl_c_ends_it_while_it_serves_a_client(start):
+    server = start()
+    with connect(server, SOON) as connection:
+        assert_echo(connection, b"x", "This is a client that is being served.")
+        assert_ctrl_c_ends(server)
+
+
+@pytest.mark.milestone(5)
+@pytest.mark.lesson("the-command-line")
+@pytest.mark.course("status 0 and silence are our choice")
+@posix_only
+def test_ctrl_c_ends_it_with_status_0_and_without_a_word(start):
+    server = start()
+    server.send_signal(signal.SIGINT)
+    status = server.wait()
+    assert status == 0, f"After Ctrl-C the exit status is {status}, not 0.\n{server.report()}"
+    assert server.output("stderr") == [], f"Ctrl-C is no mistake:\n{server.report()}"
+
+
+@pytest.mark.milestone(5)
+@pytest.mark.lesson("2-set-options")
+def test_a_restarted_server_gets_its_port_back(start):
+    assert_port_comes_back(start)
+
+
+@pytest.mark.milestone(5)
 @pytest.mark.lesson("3-bind")
 def test_it_listens_on_this_machine_alone(server):
     assert server.address[0] == "127.0.0.1", (
         f"The server listens on {server.address[0]}, unasked. Then everyone in the network can "
-        "reach it. The default for --host is 127.0.0.1."
+        "reach it. Bind the listener to 127.0.0.1."
     )
     try:
         connection = socket.create_connection(("127.0.0.2", server.port), 1)
@@ -102,7 +873,9 @@ def test_it_listens_on_this_machine_alone(server):
     )
 
 
+@pytest.mark.milestone(5)
 @pytest.mark.lesson("3-bind")
+@pytest.mark.course("--host is our choice")
 def test_it_listens_on_the_host_that_is_named(start):
     server = start("--host", "localhost")
     assert server.address[0] == "127.0.0.1", (
@@ -111,35 +884,59 @@ def test_it_listens_on_the_host_that_is_named(start):
     connect(server).close()
 
 
+@pytest.mark.milestone(5)
 @pytest.mark.lesson("3-bind")
-@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no address 127.0.0.2")
+@pytest.mark.course("--host is our choice")
+@linux_only
 def test_it_listens_on_every_interface_if_it_is_asked_to(start):
     server = start("--host", "0.0.0.0")
     assert server.address[0] == "0.0.0.0", (
         f"With --host 0.0.0.0 the server says that it listens on {server.address[0]}."
     )
     for host in ("127.0.0.1", "127.0.0.2"):
-        try:
-            socket.create_connection((host, server.port), PATIENCE).close()
-        except OSError as error:
-            raise AssertionError(
-                f"With --host 0.0.0.0 the server must take connections to each address of this "
-                f"machine. At {host} it takes none: {error}"
-            ) from None
+        socket.create_connection((host, server.port), PATIENCE).close()
 
 
-@pytest.mark.lesson("2-set-options")
-def test_a_restarted_server_gets_its_port_back(start):
-    first = start()
-    with connect(first) as connection:
-        connection.sendall(b"GET / HTTP/1.0\r\n\r\n")  # an answer comes from every step
-        receive_exactly(connection, 1)
-        first.kill()  # the server's side ends first: its port stays in TIME_WAIT for a minute
-        with contextlib.suppress(ConnectionError):
-            receive_all(connection)
-    second = start(port=first.port)
-    assert second.port == first.port, "The second server must listen on the port of the first."
-    connect(second).close()
+def assert_it_does_not_start(server, why):
+    """Fail unless a server that was started with a mistake has ended soon, with a status for it."""
+
+    def listens():
+        return any(line.startswith("Listening on") for line in server.output())
+
+    wait_until(
+        lambda: listens() or not server.is_running(),
+        f"{why} The server neither ended nor listened within {SOON:g} seconds.",
+        seconds=SOON,
+    )
+    assert not listens(), (
+        f"{why} The server listens all the same, and nobody notices the mistake. It must say on "
+        "stderr what is wrong, and end with status 2."
+    )
+    status = server.wait()
+    assert status != 0, (
+        f"{why} The server ended with status 0, as if all were well. A mistake is status 2.\n"
+        f"{server.report()}"
+    )
+
+
+@pytest.mark.milestone(5)
+@pytest.mark.lesson("the-command-line")
+def test_it_does_not_start_on_a_port_that_is_taken(server, start):
+    other = start(port=server.port, first_line=False)
+    assert_it_does_not_start(other, f"Another server listens on port {server.port} already.")
+
+
+@pytest.mark.milestone(5)
+@pytest.mark.lesson("the-command-line")
+@pytest.mark.parametrize(
+    "arguments",
+    [["--port", "many"], ["--port", "65536"], ["--port=-1"], ["--no-such-option"], ["one", "two"]],
+    ids=" ".join,
+)
+def test_it_does_not_start_with_a_wrong_argument(command, arguments):
+    port = [] if "--port" in arguments[0] else ["--port", "0"]
+    with Server([*command, *port, *arguments], first_line=False) as server:
+        assert_it_does_not_start(server, f"{' '.join(arguments)} stood on the command line.")
 
 
 def assert_one_line_and_status_2(server):
@@ -157,10 +954,17 @@ def assert_one_line_and_status_2(server):
     return lines[0]
 
 
+ONE_LINE = "one line, status 2, --host and the defaults are our choice"
+
+
+@pytest.mark.milestone(5)
 @pytest.mark.lesson("the-command-line")
+@pytest.mark.course(ONE_LINE)
 def test_a_taken_port_gets_one_clear_line(server, start):
     line = assert_one_line_and_status_2(start(port=server.port, first_line=False))
-    assert str(server.port) in line, f"The message does not say which port it is about: {line!r}"
+    assert f"cannot listen on 127.0.0.1:{server.port}: [Errno {errno.EADDRINUSE}]" in line, (
+        f"The message does not say what is wrong with which address: {line!r}"
+    )
 
 
 DROP_THE_RIGHT = """
@@ -174,7 +978,9 @@ os.execvp(sys.argv[1], sys.argv[1:])
 BIND_PORT_1 = "import socket; socket.socket().bind(('127.0.0.1', 1))"
 
 
+@pytest.mark.milestone(5)
 @pytest.mark.lesson("the-command-line")
+@pytest.mark.course(ONE_LINE)
 @pytest.mark.skipif(os.name != "posix", reason="Windows forbids no port")
 def test_a_forbidden_port_gets_one_clear_line(command):
     without_right = [sys.executable, "-c", DROP_THE_RIGHT]
@@ -185,7 +991,9 @@ def test_a_forbidden_port_gets_one_clear_line(command):
         assert_one_line_and_status_2(server)
 
 
+@pytest.mark.milestone(5)
 @pytest.mark.lesson("the-command-line")
+@pytest.mark.course(ONE_LINE)
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -208,433 +1016,8 @@ def test_a_wrong_argument_gets_one_clear_line(command, arguments):
         assert_one_line_and_status_2(server)
 
 
+@pytest.mark.milestone(5)
 @pytest.mark.lesson("the-command-line")
-@posix_only
-def test_ctrl_c_ends_it_with_status_0(start):
-    server = start()
-    server.send_signal(signal.SIGINT)
-    status = server.wait()
-    assert status == 0, (
-        f"After Ctrl-C the exit status is {status}, not 0. main() catches KeyboardInterrupt.\n"
-        f"{server.report()}"
-    )
-    assert server.output("stderr") == [], (
-        f"Ctrl-C is no mistake: nothing goes to stderr.\n{server.report()}"
-    )
-
-
-@pytest.mark.lesson("the-command-line")
-@posix_only
-@pytest.mark.flaw
-def test_ctrl_c_ends_it_while_it_serves_a_client(start):
-    server = start()
-    with connect(server) as connection:
-        connection.sendall(b"x")
-        receive_exactly(connection, 1)
-        server.send_signal(signal.SIGINT)
-        assert server.wait() == 0, f"Ctrl-C gave an exit status other than 0.\n{server.report()}"
-    assert server.output("stderr") == [], (
-        f"Ctrl-C is no mistake: nothing goes to stderr.\n{server.report()}"
-    )
-
-
-# The echo: a stream of bytes.
-
-
-@pytest.mark.lesson("6-read-and-answer")
-@pytest.mark.flaw
-@pytest.mark.parametrize(
-    "message",
-    [
-        b"hello",
-        b"",
-        b"line one\r\nline two\n\n",
-        bytes(range(256)),
-        bytes(range(255, -1, -1)) * 1000,
-        b"\xff\xfe\x00\x80 is not UTF-8",
-    ],
-    ids=["hello", "nothing", "lines", "all 256 values", "256000 bytes", "not UTF-8"],
-)
-def test_the_echo_is_what_the_client_sent(server, message):
-    echo = echo_of(server, message)
-    assert len(echo) >= len(message), (
-        f"{message[:10]!r}, in all {len(message)} bytes, was sent, and {len(echo)} bytes came "
-        "back. A long message arrives in many pieces: the server reads and answers until recv "
-        f"returns b''.\n{server.report()[-500:]}"
-    )
-    assert echo == message, (
-        f"{message[:50]!r} came back as {echo[:50]!r}. The server passes bytes on and never "
-        f"decodes them.\n{server.report()[-500:]}"
-    )
-
-
-@pytest.mark.lesson("6-read-and-answer")
-@pytest.mark.flaw
-def test_a_character_may_arrive_in_two_halves(server):
-    euro = "€".encode()
-    with connect(server, 3) as connection:
-        for byte in euro:  # the next byte leaves when the echo of this one is here
-            connection.sendall(bytes([byte]))
-            echo = receive_exactly(connection, 1)
-            assert echo == bytes([byte]), (
-                f"The byte {byte:#x} of the character € came back as {echo!r}. One recv may "
-                "return half a character: bytes are not text."
-            )
-
-
-@pytest.mark.lesson("6-read-and-answer")
-@pytest.mark.flaw
-def test_byte_by_byte_is_the_same_stream(server):
-    message = b"one byte at a time"
-    echo = echo_of(server, *(bytes([byte]) for byte in message))
-    assert echo == message, f"{message!r}, sent byte by byte, came back as {echo!r}."
-
-
-@pytest.mark.lesson("6-read-and-answer")
-@pytest.mark.flaw
-def test_a_client_may_send_again_and_again(server):
-    with connect(server, 3) as connection:
-        for message in (b"one", b"two", b"three" * 1000, b"four"):
-            connection.sendall(message)
-            echo = receive_exactly(connection, len(message))
-            assert echo == message, f"{message[:20]!r} came back as {echo[:20]!r}."
-
-
-@pytest.mark.lesson("7-close-and-accept-again")
-@pytest.mark.flaw
-def test_half_close_is_answered_with_the_rest_and_the_end(server):
-    with connect(server, 2) as connection:
-        connection.sendall(b"before the end")
-        connection.shutdown(socket.SHUT_WR)
-        echo = receive_all(connection)
-    assert echo == b"before the end", (
-        f"The client ended its half of the stream. {echo!r} came back, not all that it sent."
-    )
-
-
-def send_in_background(connection, piece, count):
-    """Send a piece count times from a thread, end our half of the stream; return the thread."""
-
-    def send():
-        with contextlib.suppress(OSError):  # then too little comes back, and the test says so
-            for _ in range(count):
-                connection.sendall(piece)
-            connection.shutdown(socket.SHUT_WR)
-
-    thread = threading.Thread(target=send, daemon=True)
-    thread.start()
-    return thread
-
-
-@pytest.mark.lesson("6-read-and-answer")
-@pytest.mark.flaw
-def test_64_mib_come_back_and_the_server_does_not_grow(start):
-    server = start()
-    process = psutil.Process(server.pid)
-    before = process.memory_info().rss
-    most = before
-    piece = os.urandom(MIB)
-    sent, received = hashlib.sha1(), hashlib.sha1()
-    for _ in range(64):
-        sent.update(piece)
-    count = 0
-    with connect(server, 3) as connection:
-        thread = send_in_background(connection, piece, 64)
-        with contextlib.suppress(OSError):
-            while data := connection.recv(MIB):
-                received.update(data)
-                if (count + len(data)) // MIB > count // MIB:
-                    most = max(most, process.memory_info().rss)
-                count += len(data)
-    thread.join(PATIENCE)
-    assert count == 64 * MIB, (
-        f"Of 64 MiB {count / MIB:.1f} came back. A long message arrives in many pieces: the server "
-        "reads and answers until recv returns b''."
-    )
-    assert received.digest() == sent.digest(), "The 64 MiB that came back are not those sent."
-    grown = (most - before) / MIB
-    assert grown < 8, (
-        f"The server grew by {grown:.0f} MiB. It needs memory for one piece only: send each "
-        "piece back before reading the next."
-    )
-
-
-@pytest.mark.lesson("6-read-and-answer")
-@pytest.mark.flaw
-@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="Windows has no SIGSTOP")
-def test_no_byte_is_lost_when_send_takes_less_than_it_was_given(start):
-    """A stopped and continued process shows it: its send returns early, with a part done."""
-    server = start()
-    process = psutil.Process(server.pid)
-    size, received = 16 * MIB, 0
-    with connect(server, 3) as connection:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
-        thread = send_in_background(connection, bytes(size), 1)
-        while data := connection.recv(MIB):
-            if (received + len(data)) // MIB > received // MIB:
-                server.send_signal(signal.SIGSTOP)
-                wait_until(
-                    lambda: process.status() == psutil.STATUS_STOPPED,
-                    "SIGSTOP did not stop the server.",
-                )
-                server.send_signal(signal.SIGCONT)
-            received += len(data)
-    thread.join(PATIENCE)
-    assert received == size, (
-        f"{size - received} of {size} bytes are lost. send may take fewer bytes than it is given, "
-        "and returns how many. sendall goes on until all are taken."
-    )
-
-
-# Connections: many clients, one server.
-
-
-@pytest.mark.lesson("what-a-socket-is")
-@pytest.mark.flaw
-def test_the_log_names_each_connection_by_its_four_numbers(server):
-    with connect(server) as one:
-        names = [one.getsockname()]
-    with connect(server) as two:
-        names.append(two.getsockname())
-    listening = f"127.0.0.1:{server.port}"
-    for host, port in names:
-        line = server.wait_for_line(f"{host}:{port} ")
-        assert listening in line, (
-            f"The log line {line!r} does not name the server's half of the connection, {listening}."
-        )
-        assert str(server.pid) in line, (
-            f"The log line {line!r} does not say which process served, PID {server.pid}."
-        )
-
-
-@pytest.mark.lesson("5-accept")
-@pytest.mark.flaw
-def test_one_client_after_another_is_served(server):
-    for number in range(20):
-        message = f"client {number}".encode()
-        echo = echo_of(server, message)
-        assert echo == message, (
-            f"Client {number} sent {message!r} and got {echo!r}. After each client the server "
-            "goes back to accept."
-        )
-
-
-def limit_descriptors(server, number):
-    """Let a server and its children open no more descriptors than a number; None: as many as ever.
-
-    Those that they have open stay open. Returns these processes.
-    """
-    processes = [psutil.Process(server.pid)]
-    most = processes[0].rlimit(psutil.RLIMIT_NOFILE)[1]
-    limits = (most if number is None else number), most
-    processes[0].rlimit(psutil.RLIMIT_NOFILE, limits)  # first: a child that comes now has it, too
-    processes += processes[0].children(recursive=True)
-    for process in processes[1:]:
-        process.rlimit(psutil.RLIMIT_NOFILE, limits)
-    return processes
-
-
-def seconds_at_work(processes):
-    """Return how much of a processor's time some processes have used so far."""
-    return sum(sum(process.cpu_times()[:2]) for process in processes if process.is_running())
-
-
-@pytest.mark.lesson("5-accept")
-@pytest.mark.skipif(not hasattr(psutil.Process, "rlimit"), reason="needs prlimit(2), of Linux")
-def test_an_error_of_accept_is_not_the_end(start):
-    """Without a free descriptor a server cannot accept. When there is one again, it can."""
-    server = start()
-    processes = limit_descriptors(server, 1)
-    request = b"GET / HTTP/1.0\r\n\r\n"  # an answer comes from every step
-    with socket.socket() as first, contextlib.suppress(OSError):
-        first.settimeout(QUIET)
-        first.connect(server.address)
-        client = "{}:{}".format(*first.getsockname())
-        first.sendall(request)  # an accept that waits already has its descriptor, on Linux
-        first.shutdown(socket.SHUT_WR)
-        while first.recv(MIB):
-            pass
-    before = seconds_at_work(processes)
-    with socket.socket() as connection:
-        connection.settimeout(QUIET)
-        try:
-            connection.connect(server.address)
-            connection.sendall(request)
-            what_came = connection.recv(1)
-        except TimeoutError:
-            what_came = None  # it waits, as it should
-        except ConnectionError as error:
-            what_came = error
-        busy = seconds_at_work(processes) - before
-        assert what_came is None, (
-            f"accept failed, with 'Too many open files', and the next client got {what_came!r}. "
-            "Such an error passes, and must not end the server: log it, and accept again. It "
-            f"printed:\n{server.report()}"
-        )
-        assert busy < QUIET / 3, (  # to replace a worker that cannot accept is work, too
-            f"While accept failed, the server was busy for {busy:.2f} of {QUIET} seconds. It tries "
-            "again and again, without a pause."
-        )
-        lines = [*server.output()[1:], *server.output("stderr")]
-        assert any(client not in line for line in lines), (
-            "accept failed, and the server did not say so. Somebody will look for the reason."
-        )
-        limit_descriptors(server, None)
-        connection.settimeout(PATIENCE)
-        receive_exactly(connection, 1)
-
-
-@pytest.mark.lesson("what-is-still-wrong")
-@pytest.mark.flaw
-def test_a_second_client_waits_while_the_first_is_served(server):
-    with connect(server) as first, connect(server) as second:
-        first.sendall(b"first")
-        receive_exactly(first, 5)
-        second.sendall(b"second")  # the kernel takes it: nobody called accept yet
-        second.settimeout(QUIET)
-        with pytest.raises(TimeoutError):
-            echo = second.recv(100)
-            pytest.fail(f"The second client got {echo!r} while the first was still served.")
-        first.sendall(b"again")
-        receive_exactly(first, 5)
-        first.close()
-        second.settimeout(3)
-        echo = receive_exactly(second, 6)
-        assert echo == b"second", f"The second client sent b'second' and got {echo!r}."
-
-
-@pytest.mark.lesson("4-listen")
-@pytest.mark.flaw
-def test_clients_may_connect_send_and_end_before_they_are_accepted(server):
-    with contextlib.ExitStack() as stack:
-        first = stack.enter_context(connect(server, 3))
-        first.sendall(b"x")
-        receive_exactly(first, 1)
-        others = [stack.enter_context(connect(server, 3)) for _ in range(20)]
-        for number, other in enumerate(others):
-            other.sendall(b"I am number %d" % number)
-            other.shutdown(socket.SHUT_WR)
-        first.close()
-        for number, other in enumerate(others):
-            echo = receive_all(other)
-            assert echo == b"I am number %d" % number, (
-                f"Client {number} connected and sent before accept was called. It got {echo!r}. "
-                "The kernel keeps it, up to the backlog of listen."
-            )
-
-
-@pytest.mark.lesson("when-a-client-fails")
-@pytest.mark.flaw
-def test_the_reset_of_a_client_ends_that_client_alone(start):
-    server = start()
-    connection = connect(server)
-    connection.sendall(b"x")
-    receive_exactly(connection, 1)  # the server is in recv now
-    reset(connection)
-    echo = echo_of(server, b"still here?")
-    assert echo == b"still here?", (
-        "One client was reset, and the next one got no echo. An OSError in handle is about one "
-        f"client; catch it there. The server printed:\n{server.report()}"
-    )
-
-
-@pytest.mark.lesson("when-a-client-fails")
-@pytest.mark.flaw
-def test_a_reset_while_the_server_sends_ends_that_client_alone(start):
-    server = start()
-    connection = connect(server)
-    connection.settimeout(QUIET)
-    with contextlib.suppress(TimeoutError):
-        while True:  # nobody reads the echo: in the end the server waits in sendall
-            connection.sendall(bytes(MIB))
-    reset(connection)
-    echo = echo_of(server, b"still here?")
-    assert echo == b"still here?", (
-        "A client was reset while the server sent, and the next one got no echo. The server "
-        f"printed:\n{server.report()}"
-    )
-
-
-@pytest.mark.lesson("when-a-client-fails")
-@pytest.mark.flaw
-def test_a_client_that_was_reset_before_accept_harms_nobody(server):
-    with connect(server) as first:
-        first.sendall(b"x")
-        receive_exactly(first, 1)
-        for _ in range(5):
-            reset(connect(server))
-    echo = echo_of(server, b"still here?")
-    assert echo == b"still here?", (
-        "Clients came and were gone before accept, and the next one got no echo. getpeername "
-        f"fails for them, with an OSError. The server printed:\n{server.report()}"
-    )
-
-
-# client.py: the four moves.
-
-
-@pytest.fixture
-def client_file(command):
-    """The client.py beside the server under test, or else the step's own."""
-    beside = Path(os.path.dirname(command[-1]), "client.py").absolute()
-    return beside if beside.exists() else ROOT / STEP / "client.py"
-
-
-def run_client(client_file, *arguments):
-    return subprocess.run(
-        [sys.executable, client_file, *arguments], cwd=ROOT, capture_output=True, timeout=PATIENCE
-    )
-
-
-# More than one recv brings; but a command line of Windows has at most 32,767 characters.
-LONG = "x" * (30_000 if os.name == "nt" else 100_000)
-
-
-@pytest.mark.lesson("the-four-moves-of-a-client")
-@pytest.mark.flaw
-@pytest.mark.parametrize(
-    "message", ["hello", "", "Grüße, 世界", LONG], ids=["hello", "nothing", "text", "long"]
-)
-def test_the_client_prints_what_came_back(server, client_file, message):
-    done = run_client(client_file, "--port", str(server.port), message)
-    assert done.returncode == 0, f"client.py failed: {done.stderr.decode()}"
-    printed = done.stdout.rstrip(b"\r\n")
-    assert printed == os.fsencode(message), (
-        f"client.py sent {message[:30]!r} and printed {printed[:60]!r}."
-    )
-
-
-ECHO_32_MIB = """
-import sys
-sys.path.insert(0, sys.argv[1])
-import client
-message = bytes(range(256)) * (128 * 1024)
-sys.exit(client.echo("127.0.0.1", int(sys.argv[2]), message) != message)
-"""
-
-
-@pytest.mark.lesson("the-four-moves-of-a-client")
-@pytest.mark.flaw
-def test_the_client_sends_and_receives_32_mib_without_a_deadlock(server, client_file):
-    script = [ECHO_32_MIB, str(client_file.parent), str(server.port)]
-    try:
-        done = subprocess.run([sys.executable, "-c", *script], capture_output=True, timeout=4)
-    except subprocess.TimeoutExpired:
-        raise AssertionError(
-            "client.py hangs with a message of 32 MiB. If it sends all before it reads, both sides "
-            "wait: the server until someone reads the echo, the client until someone reads on."
-        ) from None
-    assert done.returncode == 0, f"The echo of 32 MiB is not the message.\n{done.stderr.decode()}"
-
-
-@pytest.mark.lesson("the-four-moves-of-a-client")
-@pytest.mark.flaw
-def test_the_client_says_in_one_line_that_there_is_no_server(client_file):
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))  # bound, but not listening: nobody answers there
-        done = run_client(client_file, "--port", str(unused.getsockname()[1]), "hello")
-    lines = done.stderr.decode().splitlines()
-    assert done.returncode == 2 and len(lines) == 1, (
-        f"Without a server client.py must print one line and exit with 2. It exited with "
-        f"{done.returncode} and printed:\n{done.stderr.decode()}"
-    )
+@pytest.mark.course(ONE_LINE)
+def test_help_tells_the_defaults(command):
+    assert_help_tells_the_defaults(command)
