@@ -52,8 +52,8 @@ def test_its_sentences_are_joined_by_their_reason_and_not_long(page):
         return
     least, most = WORDS
     assert least <= reading.mean_words <= most, (
-        f"A sentence of {page} has {reading.mean_words:.1f} words on average, and {least} to {most} read "
-        "best. Join short sentences with because, so, when or which, and split the longest."
+        f"The sentences of {page} have {reading.mean_words:.1f} words on average, and {least} to "
+        f"{most} read best. Join short ones with because, so, when or which, and split the longest."
     )
     assert reading.short <= MOST_SHORT, (
         f"{reading.short:.1%} of the sentences of {page} have at most {SHORT} words, and at most "
