@@ -28,8 +28,8 @@ FOR_BENCH = $(FOR_LEARNERS) benchmarks/requirements.txt
 FOR_COURSE = $(FOR_LEARNERS) course/requirements.txt
 FOR_CHECKS = $(FOR_LAB) benchmarks/requirements.txt course/requirements.txt
 
-.PHONY: help doctor setup start mine check progress test lab diff verify lint format checks
-.PHONY: notebooks notebooks-write prose bench bench-quick pictures clean
+.PHONY: help doctor setup start mine check watch exercise progress test lab diff verify lint format
+.PHONY: checks notebooks notebooks-write prose bench bench-quick pictures clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -48,6 +48,12 @@ mine: setup ## break a step: STEP=04 copies step 4 itself into mine/; STAGE=3 a 
 
 check: setup ## test mine/server.py: STEP=04 shows what works, and what to do next; STAGE=3, too
 	@$(PROGRESS) $(call one,$(STEP)) $(AT_STAGE)
+
+watch: setup ## check STEP=04 again at each save, until Ctrl-C; STAGE=3, too
+	@$(PROGRESS) $(call one,$(STEP)) $(AT_STAGE) --watch
+
+exercise: setup ## test an exercise in mine/: STEP=04 N=2
+	@$(PROGRESS) $(call one,$(STEP)) --exercise '$(N)'
 
 progress: setup ## test mine/server.py with the tests of all steps, a line for each
 	@$(PROGRESS)

@@ -1,4 +1,4 @@
-"""The learner's loop: make start, make check, make progress and make diff.
+"""The learner's loop: make start, check, watch, exercise, progress and diff.
 
 It runs in a copy of the course, so that nobody's own folder mine/ is touched.
 """
@@ -10,12 +10,15 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import time
 
 import pytest
 
+from course.checks.test_exercises import apply
+from course.exercises import read_exercises
 from course.facts import (
     STAGES,
     file_of_tests,
@@ -28,24 +31,27 @@ from tests.harness import ROOT, STEPS
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="steps 4 and 5 need os.fork")
 
-HANGS = """
-import socket, sys
-listener = socket.create_server(("127.0.0.1", 0))
-print("Listening on http://{}:{}".format(*listener.getsockname()), flush=True)
-connections = [listener.accept() for _ in range(1000)]
-"""
+BUSY = 15  # seconds that a busy machine may take longer
 
 
 @pytest.fixture
 def course(tmp_path):
-    """A copy of the course, as a learner has it after git clone."""
+    """A copy of the course, as a learner has it after git clone, but of less patience with red."""
     folder = tmp_path / "course"
     folder.mkdir()
     for name in ("pyproject.toml", "Makefile", "requirements.txt"):
         shutil.copy(ROOT / name, folder)
     for path in [ROOT / "tests", ROOT / "course", *(ROOT / step for step in STEPS)]:
         shutil.copytree(path, folder / path.name, ignore=shutil.ignore_patterns("__pycache__"))
+    change(folder / "course" / "loop.py", "MOST_SECONDS_RED = 5 ", "MOST_SECONDS_RED = 1 ")
     return folder
+
+
+def change(file, right, wrong):
+    """Change one text in a file."""
+    text = file.read_text("utf-8")
+    assert text.count(right) == 1, f"{file} has {right!r} {text.count(right)} times."
+    file.write_text(text.replace(right, wrong), "utf-8")
 
 
 ALL_STAGES = [(step, n) for step in STEPS for n in range(1, STAGES[step] + 1) if STAGES[step] > 1]
@@ -223,23 +229,14 @@ def test_without_a_server_one_line_says_how_to_begin(course, arguments):
     assert_one_line(loop(course, *arguments), "server.py", "make start STEP=0")
 
 
-def test_a_command_may_end_with_the_name_of_a_python_file(course):
-    command = shlex.join([sys.executable, "step02_http_server/server.py"])
-    done = loop(course, "02", "--server", command)
-    assert done.returncode == 0 and "Step 2 is done." in done.stdout, done.stdout + done.stderr
-    assert "tested apart" not in done.stdout, "That test needs the file, and looks into it."
-
-
 @pytest.mark.parametrize("step", STEPS[1:])
 def test_check_is_red_at_first_and_says_what_to_do_next(course, step):
     loop(course, step[4:6], "--start")
-    done = loop(course, step[4:6])
+    done = loop(course, step[4:6], PATIENCE="4")
     shown = done.stdout
     assert done.returncode == 1, shown + done.stderr
     assert f"-m pytest tests/test_{step}.py --server mine/server.py" in shown
     assert "Red is right at first" in shown
-    passed, tests = map(int, re.search(r"^(\d+) of (\d+) tests pass", shown, re.MULTILINE).groups())
-    assert passed < tests
     [where] = re.findall(r"^    Read: (.+)$", shown, re.MULTILINE)
     assert section(where)
     [name] = re.findall(r"^    (test_\w+)", shown, re.MULTILINE)
@@ -260,72 +257,413 @@ def test_check_shows_the_message_of_the_first_test_that_fails(course):
     assert mistake.symptom in shown and "Read: step04_fork/README.md#who-talks-to-whom" in shown
 
 
-def test_check_is_green_when_all_tests_pass(course):
-    shutil.copytree(ROOT / STEPS[2], course / "mine")
-    done = loop(course, "03")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "Step 3 is done." in done.stdout and "make check STEP=04" in done.stdout
-    assert "--  " not in done.stdout
+# Small files of tests, in the place of a step's, to see what the loop does with milestones. A test
+# passes if the file mine/passing has its name.
+FORK = """
+from pathlib import Path
+import time
+import pytest
+
+STEP = "step04_fork"
+MILESTONES = ["It forks", "It works", "It is polite", "It is safe"]
+IDEA = 2
+
+@pytest.fixture(autouse=True)
+def outcome(request, command):
+    mine = Path(command[-1]).parent
+    with open(mine / "run", "a") as file:
+        file.write(f"{request.node.name}\\n")
+    assert request.node.name in (mine / "passing").read_text().split(), "It is not there yet."
+
+@pytest.mark.lesson("fork-can-fail")
+@pytest.mark.milestone(2)
+def test_c(): pass
+
+@pytest.mark.lesson("who-talks-to-whom")
+@pytest.mark.milestone(2)
+def test_d(): pass
+
+@pytest.mark.lesson("fork-returns-twice")
+@pytest.mark.flaw
+def test_a(): pass
+
+@pytest.mark.lesson("fork-returns-twice")
+@pytest.mark.new("It")
+def test_b(): pass
+
+@pytest.mark.lesson("fork-can-fail")
+@pytest.mark.milestone(2)
+@pytest.mark.skipif(True, reason="of the machine")
+def test_s(): pass
+
+@pytest.mark.lesson("fork-and-threads")
+@pytest.mark.milestone(3)
+def test_e(): pass
+
+@pytest.mark.lesson("fork-and-threads")
+@pytest.mark.milestone(4)
+def test_f(): pass
+"""
+ZOMBIES = FORK.replace("step04_fork", "step05_zombies").replace("def test_", "def test_z")
+PREFORK = FORK.replace("step04_fork", "step06_prefork").replace("def test_", "def test_p")
+
+
+@pytest.fixture
+def small(course):
+    """A copy of the course in which steps 4 to 6 have small files of tests, and its mine/."""
+    for step, text in {STEPS[3]: FORK, STEPS[4]: ZOMBIES, STEPS[5]: PREFORK}.items():
+        (course / "tests" / f"test_{step}.py").write_text(text)
+    (course / "mine").mkdir()
+    (course / "mine" / "server.py").write_text("")
+    return course
+
+
+def check_small(small, passing, *words, **environment):
+    """Run a check of step 4 in which these tests pass; return what came, and which were run."""
+    (small / "mine" / "passing").write_text(passing)
+    (small / "mine" / "run").unlink(missing_ok=True)
+    done = loop(small, "04", *words, **environment)
+    assert done.stderr == "", done.stdout + done.stderr
+    run = small / "mine" / "run"
+    return done, run.read_text().split() if run.exists() else []
+
+
+def test_check_works_on_the_first_milestone_that_is_not_complete(small):
+    done, were_run = check_small(small, "test_a test_b test_d")
+    assert were_run == ["test_a", "test_b", "test_c", "test_d"], "Later milestones are not run."
+    assert done.returncode == 1
+    shown = done.stdout.partition("-p no:randomly\n")[2]
+    python = shlex.quote(sys.executable)
+    assert (
+        shown
+        == f"""
+  ok  1. It forks
+  ->  2. It works
+
+The first test that fails, in the order in which one learns:
+
+    test_c
+
+    It is not there yet.
+
+    Read: step04_fork/README.md#fork-can-fail
+
+All that pytest says about it:
+
+    {python} -m pytest tests/test_step04_fork.py::test_c --server mine/server.py
+
+It works, so far:
+
+    --   0 of   1   fork can fail
+    ok   1 of   1   Who talks to whom
+    1 of its tests cannot run on this machine.
+
+After it come:
+
+      3. It is polite (armour)
+      4. It is safe (armour)
+
+Red is right at first: build on, and check again.
+"""
+    )
+
+
+def test_with_the_idea_complete_check_is_not_red_and_goes_on(small):
+    done, were_run = check_small(small, "test_a test_b test_c test_d")
+    assert done.returncode == 0 and were_run[-1] == "test_e"
+    shown = done.stdout.partition("-p no:randomly\n")[2]
+    assert shown.startswith("""
+  ok  1. It forks
+  ok  2. It works
+
+  The idea of step 4 is complete. Its armour comes next.
+
+  ->  3. It is polite (armour)
+""")
+    assert shown.endswith("""
+The idea of step 4 is complete, and you may go on. Of the armour is left:
+
+      3. It is polite (armour)
+      4. It is safe (armour)
+
+Build it now, or come back to it later: no later step needs it.
+
+Compare yours with ours:
+
+    less step04_fork/app.py
+    less step04_fork/flask_app.py
+    less step04_fork/http_message.py
+    diff -u step04_fork/server.py mine/server.py
+    less step04_fork/wsgi.py
+
+Go on to step 5 with the same folder:
+
+    make check STEP=05
+""")
+    assert "Red" not in shown and shown.count("  3. ") == 2
+
+
+def test_a_step_that_is_done_says_so(small):
+    done, _ = check_small(small, "test_a test_b test_c test_d test_e test_f")
+    assert done.returncode == 0 and "\nStep 4 is done.\n" in done.stdout
+    assert done.stdout.count("  ok  ") == 4 and "->" not in done.stdout
+
+
+def test_the_first_failure_is_shown_before_the_others_are_run(small):
+    file = small / "tests" / "test_step04_fork.py"
+    file.write_text(
+        FORK.replace(
+            "def test_d(): pass",
+            "def test_d(command):\n"
+            "    while not (Path(command[-1]).parent / 'go on').exists(): time.sleep(0.01)",
+        )
+    )
+    (small / "mine" / "passing").write_text("test_a test_b test_d")
+    command = [sys.executable, "-m", "course.progress", "04"]
+    with subprocess.Popen(command, cwd=small, stdout=subprocess.PIPE, text=True) as check:
+        for line in check.stdout:
+            if "All that pytest says" in line:
+                break
+        assert line, "The check waits for the other tests before it says which one fails."
+        (small / "mine" / "go on").touch()
+        assert "ok   1 of   1   Who talks to whom" in check.stdout.read()
+
+
+def test_after_a_failure_the_rest_is_run_for_some_seconds_only(small):
+    change(small / "course" / "loop.py", "MOST_SECONDS_RED = 1 ", "MOST_SECONDS_RED = 0 ")
+    done, were_run = check_small(small, "test_a test_b test_d")
+    assert were_run == ["test_a", "test_b", "test_c"]
+    assert "       not run      Who talks to whom\n" in done.stdout
+    assert "0 of   1   Who" not in done.stdout
+
+
+def test_a_test_that_takes_too_long_is_named(small):
+    for right, wrong in {
+        "MOST_SECONDS = 120": "MOST_SECONDS = 1.5",
+        "MOST_SECONDS_OF_A_TEST = 30": "MOST_SECONDS_OF_A_TEST = 3",
+    }.items():
+        change(small / "course" / "loop.py", right, wrong)
+    file = small / "tests" / "test_step04_fork.py"
+    everything = "test_a test_b test_c test_d test_e test_f"
+
+    file.write_text(FORK.replace("def test_b(): pass", "def test_b(): time.sleep(2)"))
+    done, _ = check_small(small, everything)
+    assert done.returncode == 1
+    assert "test_b, took 2 seconds. Those after it were not run." in done.stdout
+    assert "  ok  2" not in done.stdout
+
+    file.write_text(FORK.replace("def test_b(): pass", "def test_b(): time.sleep(9)"))
+    done, _ = check_small(small, everything)
+    assert done.returncode == 1
+    assert "    test_b took more than 3 seconds, which is the limit of one test." in done.stdout
+
+    (small / "mine" / "passing").write_text(everything)
+    done = loop(small, "04", PYTEST_ADDOPTS="--timeout-method=thread")  # as on Windows
+    assert done.returncode == 1
+    assert "test_b took more than 3 seconds, which is the limit of one test." in done.stdout
+
+
+@pytest.mark.parametrize("passing", ["test_b", "test_b test_zb"])
+def test_a_flaw_of_this_step_need_not_be_there_beyond_it(small, passing):
+    done, _ = check_small(small, passing)
+    has_gone_on = "test_zb" in passing
+    assert ("your server has gone on to step 5" in done.stdout) == has_gone_on, done.stdout
+
+
+def test_what_became_of_the_server_is_said(course):
+    (course / "mine").mkdir()
+    (course / "mine" / "server.py").write_text(ENDS)
+    done = loop(course, "02")
+    assert "    The server has ended, with exit status 1. Its last traceback:\n" in done.stdout
+    assert "\n        ZeroDivisionError: division by zero\n" in done.stdout
+
+
+ENDS = """
+import socket
+listener = socket.create_server(("127.0.0.1", 0))
+print("Listening on http://{}:{}".format(*listener.getsockname()), flush=True)
+listener.accept()
+1 / 0
+"""
+
+
+def test_a_server_that_prints_nothing_gets_its_first_verdict_within_seconds(course):
+    (course / "mine").mkdir()
+    (course / "mine" / "server.py").write_text(ENDS.replace(", flush=True", ""))
+    command = [sys.executable, "-m", "course.progress", "02"]
+    begin = time.monotonic()
+    with subprocess.Popen(command, cwd=course, stdout=subprocess.PIPE, text=True) as check:
+        for line in check.stdout:
+            if "Did you flush?" in line:
+                break
+        seconds = time.monotonic() - begin
+        assert line and seconds < 5 + BUSY, f"The first verdict came after {seconds:.1f} s."
+
+
+@pytest.mark.parametrize(
+    "option, number", [(["--stage", "3"], 2), (["--stage", "1"], None), ([], 2)], ids=str
+)
+def test_in_steps_2_and_3_the_milestones_are_the_stages(course, option, number):
+    shutil.copytree(ROOT / "step03_wsgi/stages/stage1", course / "mine")
+    done = loop(course, "03", *option)
+    assert "  ok  1. " in done.stdout, done.stdout + done.stderr
+    if number is None:
+        assert done.returncode == 0 and "Stage 1 of step 3 is done." in done.stdout
+        return
+    assert done.returncode == 1 and f"  ->  {number}. " in done.stdout
+    [test] = re.findall(r"^    (test_\w+).*$", done.stdout, re.MULTILINE)
+    marks = getattr(importlib.import_module("tests.test_step03_wsgi"), test).pytestmark
+    assert number in [mark.args[0] for mark in marks if mark.name == "milestone"], test
+    [page] = re.findall(r"^    Read: (.+)$", done.stdout, re.MULTILINE)
+    assert section(page) and page.startswith(
+        "step03_wsgi/STAGES.md#stage-2" if option else "step03_wsgi/README.md#"
+    )
 
 
 def test_a_stage_that_is_done_says_what_it_cannot_do_yet(course):
     shutil.copytree(ROOT / "step02_http_server/stages/stage2", course / "mine")
     done = loop(course, "02", "--stage", "2")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "--  " not in done.stdout and "Stage 2 of step 2 is done." in done.stdout
+    assert "->" not in done.stdout and "Stage 2 of step 2 is done." in done.stdout
     assert "diff -ru step02_http_server/stages/stage2 mine\n" in done.stdout
     [page] = re.findall(r"^    Read: (.+)$", done.stdout, re.MULTILINE)
     title, failure, *_ = section(page).split("\n\n")
     assert title.startswith("Stage 3") and " ".join(failure.split()) in " ".join(
         done.stdout.split()
     )
-    assert done.stdout.endswith("Go on with the same folder: make check STEP=02 STAGE=3\n")
+    assert done.stdout.endswith("    make check STEP=02 STAGE=3\n")
 
 
-@pytest.mark.parametrize("option", [["--stage", "3"], []], ids=["stage 3", "all tests"])
-def test_what_a_stage_lacks_is_shown_in_the_order_of_the_stages(course, option):
-    """In the file of the tests, one of stage 3 is the first that stage 1 fails."""
-    shutil.copytree(ROOT / "step02_http_server/stages/stage1", course / "mine")
-    done = loop(course, "02", *option)
-    assert done.returncode == 1, done.stdout + done.stderr
-    [test] = re.findall(r"^    (test_\S+.*)$", done.stdout, re.MULTILINE)
-    [module, name] = "tests.test_step02_http_server", test.partition("[")[0]
-    marks = getattr(importlib.import_module(module), name).pytestmark
-    assert 2 in [mark.args[0] for mark in marks if mark.name == "milestone"], test
-    [passed] = re.findall(r"^(\d+) of \d+ tests pass", done.stdout, re.MULTILINE)
-    assert int(passed) > 0
-
-
-def test_the_last_stage_is_the_step(course):
+def test_the_last_stage_is_the_step_and_what_the_next_one_gives_is_copied_by_a_command(course):
     shutil.copytree(ROOT / "step02_http_server", course / "mine")
     done = loop(course, "02", "--stage", "5")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "Step 2 is done." in done.stdout and "make check STEP=03\n" in done.stdout
+    assert "Step 2 is done." in done.stdout
+    for file in ("server.py", "http_message.py"):
+        assert f"    diff -u step02_http_server/{file} mine/{file}\n" in done.stdout
+    *_, first, second, third = done.stdout.splitlines()
+    for line in (first, second):
+        subprocess.run(shlex.split(line), cwd=course, check=True)
+    assert contents(course / "mine").items() >= given("step03_wsgi").items()
+    assert third == "    make check STEP=03"
 
 
-def test_a_server_that_hangs_does_not_hold_the_check(course):
-    file = course / "course" / "progress.py"
-    file.write_text(
-        file.read_text("utf-8").replace("MOST_SECONDS_RED = 15", "MOST_SECONDS_RED = 2")
+def test_a_command_may_end_with_the_name_of_a_python_file(course):
+    command = shlex.join([sys.executable, "step01_echo_socket/server.py"])
+    done = loop(course, "01", "--server", command)
+    assert done.returncode == 0 and "Step 1 is done." in done.stdout, done.stdout + done.stderr
+    assert "mine" not in done.stdout, "Nothing of mine/ is said of another server."
+
+
+def test_progress_has_a_line_for_each_step(small):
+    """The server has gone on to step 4, so it need not have the flaws of those before."""
+    for step in STEPS[:3]:
+        (small / "tests" / f"test_{step}.py").write_text(
+            FORK.replace("step04_fork", step)
+            .replace("def test_", f"def test_{step[4:6]}")
+            .replace("IDEA = 2", "IDEA = 4" if step == STEPS[0] else "IDEA = 2")
+        )
+    names = [f"test_{step[4:6]}{letter}" for step in STEPS[:3] for letter in "bcdef"]
+    names.remove("test_02e")  # of the armour
+    names.remove("test_03c")  # of the idea
+    (small / "mine" / "passing").write_text(" ".join([*names, "test_a", "test_b"]))
+    done = loop(small)
+    assert done.returncode == 0, done.stdout + done.stderr
+    shown = done.stdout[done.stdout.index("  step 1") :]
+    assert (
+        shown
+        == """  step 1   + + + +        4 of 4
+  step 2   + + (- .)      2 of 4, the idea is complete. Next: It is polite
+  step 3   + - (. .)      1 of 4. Next: It works
+  step 4   + - (. .)      1 of 4. Next: It works
+
+  step 5   not begun
+  step 6   not begun
+
++ is a milestone that is complete, - the one to work on. In brackets is the armour.
+Go on with step 3: make check STEP=03
+"""
     )
-    (course / "mine").mkdir()
-    (course / "mine" / "server.py").write_text(HANGS)
-    begin = time.monotonic()
-    done = loop(course, "02")
-    assert done.returncode != 0
-    assert "were left out" in done.stdout and "Read: " in done.stdout, done.stdout + done.stderr
-    assert time.monotonic() - begin < 30
+    assert done.stdout.isascii(), "A console of Windows shows it, too."
 
 
-def test_progress_has_a_line_for_each_step(course):
-    shutil.copytree(ROOT / STEPS[2], course / "mine")
+def test_progress_of_the_course_itself(course):
+    shutil.copytree(ROOT / STEPS[1], course / "mine")
     done = loop(course)
-    lines = re.findall(r"^  (ok|--) +(\d+) of +(\d+)   Step (\d+)", done.stdout, re.MULTILINE)
-    assert [int(number) for *_, number in lines] == list(range(1, len(STEPS) + 1)), done.stdout
-    signs = [sign for sign, *_ in lines]
-    assert signs == ["ok"] * 3 + ["--"] * (len(STEPS) - 3), done.stdout
-    assert all((passed == tests) == (sign == "ok") for sign, passed, tests, _ in lines)
-    assert done.returncode == 1
+    lines = re.findall(r"^  step (\d)   (.+)$", done.stdout, re.MULTILINE)
+    assert [number for number, _ in lines] == ["1", "2", "3", "4", "5", "6"], done.stdout
+    assert [text for _, text in lines[2:]] == ["not begun"] * 4, done.stdout
+    assert not any("-" in text for _, text in lines[:2]), done.stdout
+    assert done.stdout.endswith("Go on with step 3: make check STEP=03\n")
+
+
+def test_watch_checks_again_at_each_save(small):
+    (small / "mine" / "passing").write_text("test_a")
+    command = [sys.executable, "-m", "course.progress", "04", "--watch"]
+    with subprocess.Popen(command, cwd=small, stdout=subprocess.PIPE, text=True) as watch:
+        read_until(watch.stdout, "Red is right at first")
+        (small / "mine" / "passing").write_text("test_a test_b")  # no file of Python's
+        (small / "mine" / "server.py").write_text("# saved")
+        assert "Saved: server.py\n" in read_until(watch.stdout, "Saved")
+        assert "  ok  1. It forks" in read_until(watch.stdout, "Red is right at first")
+        watch.send_signal(signal.SIGINT)
+        assert "Traceback" not in watch.stdout.read()
+    assert watch.returncode == 0
+
+
+def read_until(stream, words):
+    """Return what comes on a stream, up to the line with these words."""
+    lines = []
+    for line in stream:
+        lines.append(line)
+        if words in line:
+            return "".join(lines)
+    raise AssertionError(f"No line has {words!r}:\n{''.join(lines)}")
+
+
+def test_an_exercise_is_tested_in_a_copy_of_mine(course):
+    shutil.copytree(ROOT / "step02_http_server", course / "mine")
+    before = contents_of(course / "mine")
+    done = loop(course, "02", "--exercise", "4")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert (
+        'Exercise 4 of step 2, "A folder of files, and nothing else", is not done.' in done.stdout
+    )
+    assert "    Not yet: GET /files/a%20note.txt got 404 Not Found" in done.stdout
+    [page] = re.findall(r"^    Read: (.+)$", done.stdout, re.MULTILINE)
+    assert section(page).startswith("4. A folder of files")
+    [exercise] = [e for e in read_exercises("step02_http_server") if e.number == 4]
+    apply(exercise.patch, course / "mine")
+    done = loop(course, "02", "--exercise", "4")
+    assert done.returncode == 0 and "is done. Compare it with the solution." in done.stdout
+    apply(exercise.patch, course / "mine", "--reverse")
+    assert contents_of(course / "mine") == before, "The test left something behind in mine/."
+
+
+def contents_of(folder):
+    """Return the names of all files and folders in a folder, without what Python itself makes."""
+    return sorted(path for path in folder.rglob("*") if "__pycache__" not in str(path))
+
+
+def test_an_exercise_without_a_test_says_so(course):
+    shutil.copytree(ROOT / "step04_fork", course / "mine")
+    done = loop(course, "04", "--exercise", "3")
+    assert done.returncode == 0 and "has no test" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["04", "--exercise", "9"], "no exercise 9. Step 4 has the exercises 1 to 6"),
+        (["04", "--exercise", ""], "no exercise"),
+        (["--exercise", "1"], "--exercise needs a step"),
+        (["--watch"], "--watch needs a step"),
+        (["04", "--exercise", "1", "--server", "step04_fork/server.py"], "leave out --server"),
+    ],
+    ids=str,
+)
+def test_an_exercise_that_does_not_exist_is_one_line(course, words, hint):
+    assert_one_line(loop(course, *words), hint)
 
 
 def test_make_runs_the_same_commands(course):
@@ -337,6 +675,9 @@ def test_make_runs_the_same_commands(course):
         "start STEP=02 STAGE=3": "-m course.progress  02 --stage '3' --start",
         "check STEP=02 STAGE=3": "-m course.progress  02 --stage '3'",
         "mine STEP=02 STAGE=3": "-m course.progress  02 --stage '3' --copy",
+        "watch STEP=04": "-m course.progress  04 --watch",
+        "watch STEP=02 STAGE=3": "-m course.progress  02 --stage '3' --watch",
+        "exercise STEP=04 N=2": "-m course.progress  04 --exercise '2'",
         "progress": "-m course.progress",
     }.items():
         command_line = ["make", "-n", "--no-print-directory", *target.split()]

@@ -1,0 +1,464 @@
+"""Run the tests of steps against a server, milestone by milestone, and show how far it is.
+
+It is what course.progress shows. Behind it is pytest, for which Loop is a plugin.
+"""
+
+import contextlib
+import io
+import math
+import os
+import shlex
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from dataclasses import dataclass, field
+
+import pytest
+
+from course.facts import STAGES, file_of_tests, folder_of, headings
+from course.facts import section as text_of
+from tests.harness import ROOT, STEPS
+
+RUNNABLE = [step for step in STEPS if hasattr(os, "fork") or step < "step04"]
+MINE = ROOT / "mine"
+MOST_SECONDS = 120  # for the tests of one step
+MOST_SECONDS_OF_A_TEST = 30
+MOST_SECONDS_RED = 5  # after the first that fails: a server that hangs makes each test wait
+MOST_LINES = 14  # of a hint
+TRIES = 5  # how many new tests of a step are tried to see whether a server has begun it
+NOT_RUN = "not run"
+GIVEN = {"step03_wsgi": ["app.py", "flask_app.py"]}  # applications, not the server
+
+
+@dataclass
+class Milestone:
+    """A milestone of a step, and what came of its tests."""
+
+    number: int
+    title: str
+    is_armour: bool
+    # From the ID of each test to "passed", "failed" or "skipped"; "not run" until it is known.
+    results: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def is_complete(self):
+        return not self.count("failed") and not self.count(NOT_RUN)
+
+    def count(self, result):
+        return [*self.results.values()].count(result)
+
+
+def milestones_of(module):
+    """Return the Milestones of a file of tests. The first ones, up to IDEA, are the step's idea."""
+    titles = getattr(module, "MILESTONES", [title_of_step(module.STEP)])
+    idea = getattr(module, "IDEA", len(titles))
+    return [Milestone(number, title, number > idea) for number, title in enumerate(titles, 1)]
+
+
+class Loop:
+    """Run the tests of each step in the order of its milestones, as far as these are complete.
+
+    After a test that fails the rest of its milestone is run, and the later ones are not.
+    """
+
+    seconds_red = MOST_SECONDS_RED
+
+    def __init__(self):
+        self.milestones = {}  # from a step to the list of its Milestones
+        self.tests = {}  # from the ID of a test to its step, its Milestone, and its section
+        self.flaws = set()  # the IDs of the tests that are not true of later steps
+        self.failures = {}  # from a step to the report of the first test that failed, and when
+        self.last = None  # the report of the test that ran last
+        self.timer = None
+
+    @pytest.hookimpl(trylast=True)  # the others have chosen tests, and noted what marks say
+    def pytest_collection_modifyitems(self, items):
+        for item in items:
+            step = item.module.STEP
+            if step not in self.milestones:
+                self.milestones[step] = milestones_of(item.module)
+            notes = dict(item.user_properties)
+            number = min(notes.get("milestone", 1), len(self.milestones[step]))
+            milestone = self.milestones[step][number - 1]
+            milestone.results[item.nodeid] = NOT_RUN
+            self.tests[item.nodeid] = step, milestone, notes.get("lesson", f"{step}/README.md")
+            if "true until" in notes:
+                self.flaws.add(item.nodeid)
+        steps = [*self.milestones]
+        items.sort(key=lambda item: (steps.index(item.module.STEP), self.number_of(item)))
+
+    def has_idea(self, step):
+        """Return whether the idea of a step is complete."""
+        milestones = self.milestones.get(step, [])
+        return bool(milestones) and all(m.is_complete or m.is_armour for m in milestones)
+
+    def number_of_idea(self, step):
+        """Return the number of the milestone that completes the idea, if armour follows it."""
+        idea = [m.number for m in self.milestones[step] if not m.is_armour]
+        return idea[-1] if len(idea) < len(self.milestones[step]) else None
+
+    def number_of(self, item):
+        """Return the number of the milestone of a test, or of a report about it."""
+        return self.tests[item.nodeid][1].number
+
+    @pytest.hookimpl(tryfirst=True)  # before any fixture
+    def pytest_runtest_setup(self, item):
+        report, seconds = self.failures.get(item.module.STEP, (None, math.inf))
+        is_later = report and self.number_of(item) > self.number_of(report)
+        if is_later or time.monotonic() > seconds + self.seconds_red:
+            pytest.skip(NOT_RUN)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_report_teststatus(self):
+        """Let pytest itself show nothing."""
+        return "", "", ""
+
+    def pytest_runtest_logreport(self, report):
+        step, milestone, _ = self.tests[report.nodeid]
+        self.last = report if report.when == "call" else self.last
+        if report.failed:
+            milestone.results[report.nodeid] = "failed"
+            self.failures.setdefault(step, (report, time.monotonic()))
+        elif report.skipped and not str(report.longrepr[2]).endswith(NOT_RUN):
+            milestone.results[report.nodeid] = "skipped"
+        elif report.when == "call" and report.passed:
+            milestone.results[report.nodeid] = "passed"
+        if report.when == "teardown":
+            self.test_is_over(report.nodeid, step, milestone)
+
+    def test_is_over(self, test, step, milestone):
+        """Show what is known by now. (It is for the classes below.)"""
+
+    def pytest_timeout_set_timer(self, item, settings):
+        """Say which test takes too long, where that ends all of pytest: on Windows."""
+        if settings.method == "thread":
+            hint = f"\n{too_slow(item.nodeid, settings.timeout)}\n"
+            self.timer = threading.Timer(settings.timeout - 0.5, os.write, [2, hint.encode()])
+            self.timer.start()
+
+    def pytest_timeout_cancel_timer(self, item):
+        if self.timer:
+            self.timer.cancel()
+
+
+def run(loop, steps, server, *options):
+    """Run the tests of steps against a server with a Loop as plugin."""
+    files = [str(file_of_tests(step)) for step in steps]
+    options = ["--server", server, "-p", "no:randomly", *options]
+    quiet = ["-qq", "--tb=no", "--no-summary", "--no-header"]
+    limits = [f"--timeout={MOST_SECONDS_OF_A_TEST}"]
+    limits += [f"--session-timeout={MOST_SECONDS * len(steps)}"]
+    status = pytest.main([*files, *options, *quiet, *limits], plugins=[loop])
+    if not loop.tests or status == pytest.ExitCode.INTERRUPTED:
+        command = command_of_tests(*files, *options)
+        sys.exit(f"The tests did not run to their end. This shows why:\n\n    {command}")
+
+
+class Check(Loop):
+    """Shows the milestones of one step, and of the one at hand what works and what fails first."""
+
+    def __init__(self, server, stage):
+        super().__init__()
+        self.server = server
+        self.stage = stage
+
+    def test_is_over(self, test, step, milestone):
+        report, _ = self.failures.get(step, (None, None))
+        if report and report.nodeid == test:
+            self.show_failure(step, milestone, report)
+        if not report and test == [*milestone.results][-1]:
+            show_milestone("ok", milestone)
+            if not self.stage and milestone.number == self.number_of_idea(step):
+                print(
+                    f"\n  The idea of step {int(step[4:6])} is complete. Its armour comes next.\n"
+                )
+
+    def show_failure(self, step, milestone, report):
+        """Show the first failure at once, for the others may take their time."""
+        show_milestone("->", milestone)
+        name = report.nodeid.partition("::")[2]
+        section = self.tests[report.nodeid][2]
+        if self.stage:
+            section = page_of(step, milestone.number)
+        print("\nThe first test that fails, in the order in which one learns:\n")
+        print(f"    {name}\n")
+        print(*(f"    {line}".rstrip() for line in hint_of(report)), sep="\n")
+        print(f"\n    Read: {section}\n")
+        print("All that pytest says about it:\n")
+        test = f"{file_of_tests(step)}::{name}"
+        print(f"    {command_of_tests(test, '--server', self.server)}", flush=True)
+
+    def show_sections(self, milestone):
+        """Show what works of a milestone: how many tests of each section pass."""
+        sections = {}
+        for test, result in milestone.results.items():
+            if result != "skipped":
+                sections.setdefault(self.tests[test][2], []).append(result)
+        for section, results in sections.items():
+            passed, not_run = results.count("passed"), results.count(NOT_RUN)
+            sign = "ok" if passed == len(results) else "--"
+            counts = f"{sign} {passed:3} of {len(results):3}"
+            rest = f" ({not_run} not run)" if not_run else ""
+            if not_run == len(results):
+                counts, rest = "   not run   ", ""
+            print(f"    {counts}   {title_of(section)}{rest}")
+        if skipped := milestone.count("skipped"):
+            print(f"    {skipped} of its tests cannot run on this machine.")
+
+
+def show_milestone(sign, milestone):
+    kind = " (armour)" if milestone.is_armour else ""
+    print(f"  {sign}  {milestone.number}. {milestone.title}{kind}", flush=True)
+
+
+def check(step, server, stage=None):
+    """Test the milestones of a step up to the first that is not complete; return the status."""
+    loop = Check(server, stage)
+    options = [f"--milestone={stage}"] if stage else []
+    file = file_of_tests(step)
+    print(f"The tests of step {int(step[4:6])}, which you can run yourself:\n")
+    command = command_of_tests(file, "--server", server, "-p", "no:randomly", *options)
+    print(f"    {command}\n", flush=True)
+    run(loop, [step], server, *options)
+    milestones = [m for m in loop.milestones[step] if m.results]
+    to_do = [milestone for milestone in milestones if not milestone.is_complete]
+    if to_do and not loop.failures:
+        return was_cut(loop)
+    if to_do:
+        print(f"{to_do[0].title}, so far:\n")
+        loop.show_sections(to_do[0])
+        print()
+        if to_do[1:] and (stage or not to_do[0].is_armour):
+            print("After it come:\n")
+            for milestone in to_do[1:]:
+                show_milestone("  ", milestone)
+            print()
+        note_on_flaw(loop, step, server)
+    if to_do and (stage or not to_do[0].is_armour):
+        print("Red is right at first: build on, and check again.")
+        return 1
+    if stage and stage < STAGES[step]:
+        stage_is_done(step, stage, server)
+    else:
+        step_is_done(step, to_do, server)
+    return 0
+
+
+def was_cut(loop):
+    """Say why no test failed, and some were not run; return the status."""
+    name = loop.last.nodeid.partition("::")[2]
+    print(f"The check ended after {MOST_SECONDS} seconds, which is its limit. The last test,")
+    print(f"{name}, took {loop.last.duration:.0f} seconds. Those after it were not run.")
+    return 1
+
+
+def note_on_flaw(loop, step, server):
+    """Say so if a server fails a test since it has gone on to a later step."""
+    report, _ = loop.failures[step]
+    if report.nodeid in loop.flaws and (later := furthest(step, server)) > step:
+        print(f"But your server has gone on to step {int(later[4:6])}, and this test is true of")
+        print("earlier steps only. It may be right to fail it: make progress leaves it out.\n")
+
+
+def step_is_done(step, armour, server):
+    """Say that a step's idea is complete, what is left of its armour, and how to go on."""
+    number = int(step[4:6])
+    if armour:
+        print(f"The idea of step {number} is complete, and you may go on. Of the armour is left:\n")
+        for milestone in armour:
+            show_milestone("  ", milestone)
+        print("\nBuild it now, or come back to it later: no later step needs it.")
+    else:
+        print(f"Step {number} is done.")
+    if not is_mine(server):
+        return
+    print("\nCompare yours with ours:\n")
+    for path in sorted((ROOT / step).glob("*.py")):
+        if (MINE / path.name).exists():
+            print(f"    {compare(path, MINE / path.name)}")
+        else:
+            print(f"    {shown('less' if os.name == 'posix' else 'more', path)}")
+    if step != RUNNABLE[-1]:
+        following = RUNNABLE[RUNNABLE.index(step) + 1]
+        print(f"\nGo on to step {number + 1} with the same folder:\n")
+        for name in GIVEN.get(following, []):
+            tool = "cp" if os.name == "posix" else "copy"
+            print(f"    {shown(tool, ROOT / following / name, MINE / name)}")
+        print(f"    {loop_command('check', following)}")
+
+
+def stage_is_done(step, stage, server):
+    """Say that a stage is complete, what it cannot do yet, and how to go on."""
+    print(f"Stage {stage} of step {int(step[4:6])} is done.")
+    if is_mine(server):
+        print(f"\nCompare yours with ours:\n\n    {compare(ROOT / folder_of(step, stage), MINE)}")
+    page = page_of(step, stage + 1)
+    print("\nNow look at what it cannot do yet:\n")
+    failure = text_of(page).split("\n\n")[1]  # the first paragraph after the heading
+    print(textwrap.indent(textwrap.fill(failure, 92), "    "))
+    print(f"\n    Read: {page}")
+    if is_mine(server):
+        print("\nGo on with the same folder:\n")
+        print(f"    {loop_command('check', step, stage + 1)}")
+
+
+class Reached(Loop):
+    """Finds the last step that a server has begun: it passes one of the first new tests of it."""
+
+    def __init__(self, step):
+        super().__init__()
+        self.step = step
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items):
+        super().pytest_collection_modifyitems(items)
+        new = {}
+        for item in items:
+            if "new" in dict(item.user_properties):
+                new.setdefault(item.module.STEP, []).append(item)
+        items[:] = [item for tests in new.values() for item in tests[:TRIES]]
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item):
+        has_begun = item.module.STEP == self.step
+        is_far = STEPS.index(item.module.STEP) > STEPS.index(self.step) + 1
+        if has_begun or is_far:
+            pytest.skip(NOT_RUN)
+
+    def test_is_over(self, test, step, milestone):
+        if milestone.results[test] == "passed":
+            self.step = step
+
+
+def furthest(step, server):
+    """Return the last step that a server has begun: this one, or one of the next."""
+    loop = Reached(step)
+    if later := RUNNABLE[RUNNABLE.index(step) + 1 :]:
+        with contextlib.redirect_stdout(io.StringIO()):  # pytest still writes an empty line
+            run(loop, later, server)
+    return loop.step
+
+
+class Progress(Loop):
+    """Shows a line for each step: which milestones are complete, and which one is next."""
+
+    seconds_red = 0  # the first failure is enough
+
+    def test_is_over(self, test, step, milestone):
+        milestones = self.milestones[step]
+        if test != [test for each in milestones for test in each.results][-1]:
+            return
+        complete = [m for m in milestones if m.is_complete]
+        signs = ["+" if m in complete else "." for m in milestones]
+        text = f"{len(complete)} of {len(milestones)}"
+        if left := [m for m in milestones if m not in complete]:
+            signs[left[0].number - 1] = "-"
+            text += ", the idea is complete" if left[0].is_armour else ""
+            text += f". Next: {left[0].title}"
+        idea = " ".join(sign for sign, m in zip(signs, milestones, strict=True) if not m.is_armour)
+        armour = " ".join(sign for sign, m in zip(signs, milestones, strict=True) if m.is_armour)
+        signs = f"{idea} ({armour})" if armour else idea
+        print(f"  step {int(step[4:6])}   {signs:14} {text}", flush=True)
+
+
+def progress(server):
+    """Show a line for each step: its milestones, and which one is next."""
+    reached = furthest(RUNNABLE[0], server)
+    number = RUNNABLE.index(reached) + 1
+    loop = Progress()
+    run(loop, RUNNABLE[:number], server, f"--reached={reached}")
+    for step in RUNNABLE[number:]:
+        print(f"  step {int(step[4:6])}   not begun")
+    print("\n+ is a milestone that is complete, - the one to work on. In brackets is the armour.")
+    if to_do := [step for step in RUNNABLE if not loop.has_idea(step)]:
+        print(f"Go on with step {int(to_do[0][4:6])}: {loop_command('check', to_do[0])}")
+    return 0
+
+
+# Words: what the milestones, the sections and the commands are called.
+
+
+def title_of_step(step):
+    """Return the first heading of a step's lesson."""
+    return next(iter(headings(ROOT / step / "README.md").values()))
+
+
+def page_of(step, stage):
+    """Return where the lesson of a stage is, such as "step02_http_server/STAGES.md#stage-3-..."."""
+    page = f"{step}/STAGES.md"
+    [anchor] = [name for name in headings(ROOT / page) if name.startswith(f"stage-{stage}")]
+    return f"{page}#{anchor}"
+
+
+def title_of(section):
+    """Return the heading of a section, as it stands in the README."""
+    file, _, anchor = section.partition("#")
+    return headings(ROOT / file).get(anchor, section)
+
+
+def hint_of(report):
+    """Return the message of a failed test: what pytest shows, without its own explanation.
+
+    And what became of the server, if the report knows it.
+    """
+    crash = getattr(report.longrepr, "reprcrash", None)
+    message = crash.message if crash else str(report.longrepr)
+    message = message.removeprefix("AssertionError: ").partition("\nassert ")[0]
+    if message.startswith("Failed: Timeout"):
+        message = too_slow(report.nodeid, MOST_SECONDS_OF_A_TEST)
+    states = [text for title, text in report.sections if title == "the server"]
+    return [line for text in [message, *states] for line in short(text)]
+
+
+def short(text):
+    """Return the lines of a text, wrapped; of a long one the first and the last lines."""
+    lines = []
+    for line in text.splitlines():  # a line of a traceback stays as it is
+        lines += [line] if line.startswith(" ") else textwrap.wrap(line, 92)
+    if len(lines) > MOST_LINES:  # the last lines of a traceback say most
+        lines = [*lines[:4], "...", *lines[5 - MOST_LINES :]]
+    return lines
+
+
+def too_slow(test, seconds):
+    """Return what to say of a test that takes too long."""
+    name = test.partition("::")[2]
+    return (
+        f"{name} took more than {seconds:g} seconds, which is the limit of one test. Something "
+        "waits for what never comes."
+    )
+
+
+def is_mine(server):
+    """Return whether a server is the one in mine/."""
+    return server == str(MINE / "server.py")
+
+
+def shown(*words):
+    """Return a command as one types it in the root folder."""
+    words = [str(word).removeprefix(f"{ROOT}{os.sep}") for word in words]
+    return shlex.join(words) if os.name == "posix" else subprocess.list2cmdline(words)
+
+
+def command_of_tests(*words):
+    """Return the command of pytest as one types it in the root folder."""
+    return shown(sys.executable, "-m", "pytest", *words)
+
+
+def compare(ours, mine):
+    """Return the command that compares two files or folders."""
+    recursive = "-ru" if ours.is_dir() else "-u"
+    tool = ["diff", recursive] if os.name == "posix" else ["git", "diff", "--no-index"]
+    return shown(*tool, ours, mine)
+
+
+def loop_command(verb, step, stage=None):
+    """Return the command of the learner's loop for a step: with make where there is make."""
+    number = step[4:6]
+    if os.name == "posix":
+        return f"make {verb} STEP={number}" + (f" STAGE={stage}" if stage else "")
+    options = ["--stage", stage] if stage else []
+    options += ["--start"] if verb == "start" else []
+    return shown(sys.executable, "-m", "course.progress", number, *options)
