@@ -725,6 +725,34 @@ def test_an_answer_of_the_wrong_type_is_refused(server, page):
     assert_refused(server, f"/{page}", WRONG_ANSWERS[page])
 
 
+MISTAKES = [
+    *(f"/{page}" for page in WRONG_ANSWERS if page != "returns_none"),
+    "/starts_twice",
+    "/with_length?pieces=a",
+    "/with_header?name=Content-Length&value=many",
+    "/with_header?name=Upgrade&value=h2c",
+    "/with_header?name=X-Test&value=%0a",
+    "/with_status?status=OK",
+]
+
+
+@pytest.mark.lesson("the-application")
+@new
+@our_words
+@pytest.mark.milestone(5, "no line of the server's output says in words")
+def test_the_server_says_in_words_what_an_application_did_wrong(server):
+    in_words = r"^(Type|Value|Runtime)Error: \w"
+    for target in MISTAKES:
+        seen = count_lines(server, in_words)
+        exchange(server, format_request(target))
+        wait_until(
+            lambda seen=seen: count_lines(server, in_words) > seen,
+            f"{target} shows a mistake of an application, and no line of the server's output says "
+            "in words which one. A traceback shows where; the text of its error says what.",
+            SOON,
+        )
+
+
 # close()
 
 
@@ -1271,6 +1299,16 @@ def test_a_header_that_HTTP_does_not_allow_is_never_sent(server, name, value):
     reply = assert_refused(server, target, f"the header {name!r} with the value {value!r}")
     assert reply.header("Set-Cookie") is None and reply.header("X-Other") is None, (
         "A line break in a header let its author add headers of his own. Refuse CR and LF."
+    )
+
+
+@pytest.mark.lesson("start_response")
+@new
+def test_each_character_of_a_header_leaves_as_one_byte(server):
+    reply = get(server, "/with_header" + query(name="X-Test", value="caf\xe9"))
+    assert reply.header("X-Test") == "caf\xe9", (
+        f"The application sent a header with the value 'caf\xe9', and {reply.header('X-Test')!r} "
+        "came. Its strings hold a byte in each character: PEP 3333. Encode them as latin-1."
     )
 
 
