@@ -23,6 +23,7 @@ guide/index.md
 guide/the-road-from-here.md
 guide/when-it-breaks.md
 step01_echo_socket/README.md
+step02_http_server/README.md
 """.split()
 
 
