@@ -443,7 +443,7 @@ def test_wsgi_errors_is_stderr(start):
 # The log
 
 
-@pytest.mark.lesson("run-it")
+@pytest.mark.lesson("try-it")
 @new
 @pytest.mark.parametrize(
     ("target", "status"),
@@ -467,7 +467,7 @@ def test_each_request_has_a_line_in_the_log(server, target, status):
     )
 
 
-@pytest.mark.lesson("run-it")
+@pytest.mark.lesson("try-it")
 @new
 @our_words
 @pytest.mark.parametrize(
@@ -1452,7 +1452,7 @@ def pages(request, shared):
     return shared(request.param)
 
 
-@pytest.mark.lesson("run-it")
+@pytest.mark.lesson("try-it")
 @new
 @our_application
 def test_the_home_page_names_the_process_and_the_connection(pages):
@@ -1491,7 +1491,7 @@ def test_the_environ_page_shows_environ(pages):
         assert line in text.splitlines(), f"/environ has no line {line!r}. It shows:\n{text}"
 
 
-@pytest.mark.lesson("run-it")
+@pytest.mark.lesson("try-it")
 @new
 @our_application
 def test_the_slow_page_takes_the_time_that_it_is_asked_for(pages):
@@ -1502,7 +1502,7 @@ def test_the_slow_page_takes_the_time_that_it_is_asked_for(pages):
     assert seconds >= 0.1, f"/slow?seconds=0.1 took {seconds:.3f} seconds. Does it sleep?"
 
 
-@pytest.mark.lesson("run-it")
+@pytest.mark.lesson("try-it")
 @new
 @our_application
 @pytest.mark.parametrize("seconds", ["a", "-1", "61", "nan", "inf", "", "1,5", "1e9"])
@@ -1514,7 +1514,7 @@ def test_the_slow_page_refuses_what_is_no_number_from_0_to_60(pages, seconds):
     assert status == 400, f"/slow?seconds={seconds} gave {status}, not 400 Bad Request."
 
 
-@pytest.mark.lesson("run-it")
+@pytest.mark.lesson("try-it")
 @new
 @our_application
 def test_the_echo_page_sends_the_body_back(pages):
@@ -1524,7 +1524,7 @@ def test_the_echo_page_sends_the_body_back(pages):
     assert reply.body == body, f"{len(body)} bytes were sent, others came back from /echo."
 
 
-@pytest.mark.lesson("run-it")
+@pytest.mark.lesson("try-it")
 @new
 @our_application
 @pytest.mark.parametrize(
@@ -1580,7 +1580,7 @@ def test_the_stream_page_sends_its_first_piece_at_once(start, application):
     assert b"piece 5" not in body, "All pieces came together: each is to leave when it is yielded."
 
 
-@pytest.mark.lesson("run-it")
+@pytest.mark.lesson("try-it")
 @new
 @our_application
 def test_what_a_visitor_typed_is_never_shown_as_html(pages):
@@ -1597,7 +1597,7 @@ def test_what_a_visitor_typed_is_never_shown_as_html(pages):
     assert home == "text/html; charset=utf-8", f"The home page is HTML, not {home}."
 
 
-@pytest.mark.lesson("run-it")
+@pytest.mark.lesson("try-it")
 @new
 @our_application
 def test_a_page_that_does_not_exist_is_404(pages):
@@ -1606,7 +1606,7 @@ def test_a_page_that_does_not_exist_is_404(pages):
         assert status == 404, f"There is no page {target}, but it gave {status}."
 
 
-@pytest.mark.lesson("run-it")
+@pytest.mark.lesson("try-it")
 @new
 @our_application
 @pytest.mark.parametrize(
@@ -1629,7 +1629,7 @@ def test_a_method_that_a_page_does_not_take_is_405_with_Allow(pages, method, tar
     )
 
 
-@pytest.mark.lesson("run-it")
+@pytest.mark.lesson("try-it")
 @new
 @our_application
 @pytest.mark.parametrize(
@@ -1672,7 +1672,7 @@ def start_with(start, application, module, folder):
     return start(application, environment={"PYTHONPATH": path}, first_line=False)
 
 
-@pytest.mark.lesson("run-it")
+@pytest.mark.lesson("try-it")
 @pytest.mark.milestone(3)
 @pytest.mark.parametrize(("application", "module"), CANNOT_BE_LOADED)
 def test_without_its_application_a_server_does_not_start(start, tmp_path, application, module):
@@ -1684,7 +1684,7 @@ def test_without_its_application_a_server_does_not_start(start, tmp_path, applic
     )
 
 
-@pytest.mark.lesson("run-it")
+@pytest.mark.lesson("try-it")
 @new
 @our_words
 @pytest.mark.milestone(3, "The exit status is")
@@ -1725,7 +1725,7 @@ def test_an_error_at_import_names_file_and_line(start, tmp_path, mistake):
 where_it_is = pytest.mark.course("where a server looks for an application is its own choice")
 
 
-@pytest.mark.lesson("run-it")
+@pytest.mark.lesson("try-it")
 @new
 @where_it_is
 def test_an_application_in_the_current_folder_comes_before_the_steps_own(start, tmp_path):
@@ -1757,7 +1757,7 @@ def test_an_application_may_have_the_name_of_a_file_of_the_server(start, tmp_pat
     )
 
 
-@pytest.mark.lesson("run-it")
+@pytest.mark.lesson("try-it")
 @new
 @where_it_is
 def test_an_application_of_the_step_is_found_from_any_folder(start, tmp_path):
@@ -1765,7 +1765,7 @@ def test_an_application_of_the_step_is_found_from_any_folder(start, tmp_path):
     assert b"a child of process" in reply.body, f"app.py of the step gave {reply.body!r}."
 
 
-@pytest.mark.lesson("run-it")
+@pytest.mark.lesson("try-it")
 @where_it_is
 def test_without_an_argument_the_steps_own_application_is_served(start, tmp_path):
     (tmp_path / "app.py").write_text("raise SystemExit('the wrong app.py')")

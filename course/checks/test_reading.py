@@ -24,6 +24,7 @@ guide/the-road-from-here.md
 guide/when-it-breaks.md
 step01_echo_socket/README.md
 step02_http_server/README.md
+step03_wsgi/README.md
 """.split()
 
 
