@@ -1705,7 +1705,7 @@ def test_an_application_that_cannot_be_loaded_is_one_line_and_status_2(
     assert application in lines[0], f"The line does not name {application}: {lines[0]}"
 
 
-@pytest.mark.lesson("the-server-with-nothing-installed")
+@pytest.mark.lesson("try-it")
 @new
 @our_words
 @pytest.mark.milestone(5, "must look for it")
@@ -1737,7 +1737,7 @@ def test_an_application_in_the_current_folder_comes_before_the_steps_own(start, 
     )
 
 
-@pytest.mark.lesson("the-server-with-nothing-installed")
+@pytest.mark.lesson("try-it")
 @new
 @where_it_is
 @pytest.mark.milestone(5, "The server has files of these names")
