@@ -22,8 +22,11 @@ guide/how-a-lesson-works.md
 guide/index.md
 guide/the-road-from-here.md
 guide/when-it-breaks.md
+step01_echo_socket/BREAK_IT.md
 step01_echo_socket/README.md
+step02_http_server/BREAK_IT.md
 step02_http_server/README.md
+step03_wsgi/BREAK_IT.md
 step03_wsgi/README.md
 """.split()
 
