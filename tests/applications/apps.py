@@ -461,8 +461,18 @@ def starts_nothing(environ, start_response):
 
 
 @validator
-def validated(environ, start_response):
+def checked(environ, start_response):
     """Send the body back, or a greeting. The validator raises where a side breaks the contract."""
     body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
     start_response("200 OK", TEXT)
     return [b"Hello"] if not body else iter([body[:3], body[3:]])
+
+
+def validated(environ, start_response):
+    """Let the validator check both sides.
+
+    It fails if one of these is absent, which PEP 3333 allows where it is empty.
+    """
+    for name in ("SCRIPT_NAME", "PATH_INFO"):
+        environ.setdefault(name, "")
+    return checked(environ, start_response)

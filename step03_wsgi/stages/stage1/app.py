@@ -57,7 +57,7 @@ def show_environ(environ, start_response):
 
 def slow(environ, start_response):
     """Sleep for some seconds, at most 60, before the answer."""
-    query = urllib.parse.parse_qs(environ["QUERY_STRING"], keep_blank_values=True)
+    query = urllib.parse.parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
     try:
         seconds = float(query.get("seconds", ["1"])[0])
     except ValueError:
