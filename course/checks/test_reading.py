@@ -28,6 +28,7 @@ step02_http_server/BREAK_IT.md
 step02_http_server/README.md
 step03_wsgi/BREAK_IT.md
 step03_wsgi/README.md
+step05_zombies/README.md
 """.split()
 
 
