@@ -274,12 +274,16 @@ def step_is_done(step, armour, server):
         print(f"Step {number} is done.")
     if not is_mine(server):
         return
-    print("\nCompare yours with ours:\n")
+    commands = []
     for path in sorted((ROOT / step).glob("*.py")):
-        if (MINE / path.name).exists():
-            print(f"    {compare(path, MINE / path.name)}")
-        else:
-            print(f"    {shown('less' if os.name == 'posix' else 'more', path)}")
+        mine = MINE / path.name
+        if not mine.exists():
+            commands.append(shown("less" if os.name == "posix" else "more", path))
+        elif mine.read_bytes() != path.read_bytes():
+            commands.append(compare(path, mine))
+    if commands:
+        print("\nCompare yours with ours:\n")
+        print(*(f"    {command}" for command in commands), sep="\n")
     if step != RUNNABLE[-1]:
         following = RUNNABLE[RUNNABLE.index(step) + 1]
         print(f"\nGo on to step {number + 1} with the same folder:\n")

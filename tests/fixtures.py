@@ -128,9 +128,11 @@ def pytest_runtest_makereport(item):
     report = yield
     if report.failed and report.when == "call":
         for server, since in item.stash.get(SERVERS, []):
-            state = server.state(since)
-            if state != RUNS and state.partition("\n")[0] not in report.longreprtext:
-                report.sections.append(("the server", state))
+            first, *traceback = server.state(since).splitlines()
+            if traceback and traceback[-1].strip() in report.longreprtext:  # it is there already
+                first, traceback = first.replace(" Its last traceback:", ""), []
+            if first not in report.longreprtext and (traceback or first != RUNS):
+                report.sections.append(("the server", "\n".join([first, *traceback])))
     if report.failed and (section := dict(item.user_properties).get("lesson")):
         report.sections.append(("the lesson", f"Read: {section}"))
     return report

@@ -43,7 +43,7 @@ IDLE = 0.2 * PATIENCE
 # apart. It is written so that Windows understands it, too.
 TIME_ZONE = "TST-5:30"
 RUNS = "The server still runs."
-CONTRACT = "README.md, 'What your server must do to be tested'"
+CONTRACT = "README.md#what-your-server-must-do-to-be-tested"
 
 # A proxy is for other machines: no client of ours asks it for a server of ours.
 os.environ["no_proxy"] = os.environ["NO_PROXY"] = "127.0.0.1,localhost"

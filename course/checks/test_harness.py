@@ -1,15 +1,33 @@
-"""The tests leave nothing behind, also when they are killed, and need nothing but this machine."""
+"""The tests' own server and client: fair to any server, clear in their words, and clean.
+
+They leave nothing behind, also when they are killed, and need nothing but this machine.
+"""
 
 import os
+import re
 import signal
 import subprocess
 import sys
+import textwrap
+import time
 
 import psutil
 import pytest
 
 from course.facts import file_of_tests
-from tests.harness import ROOT, parse_reply, wait_until
+from tests import harness
+from tests.harness import (
+    CONTRACT,
+    PATIENCE,
+    ROOT,
+    RUNS,
+    Server,
+    connect,
+    format_request,
+    get,
+    parse_reply,
+    wait_until,
+)
 
 START_A_SERVER = """
 import sys, time
@@ -99,3 +117,196 @@ CHUNKED, LENGTH = b"Transfer-Encoding: chunked", b"Content-Length: 6"
 def test_a_reply_says_whether_its_body_is_whole(header, data, method, was_reset, body, is_whole):
     reply = parse_reply(b"HTTP/1.1 200 OK\r\n%b\r\n\r\n%b" % (header, data), method, was_reset)
     assert (reply.status, reply.body, reply.is_whole) == (200, body, is_whole)
+
+
+# A server in Python that does with each connection what a test says.
+SERVER = """
+import socket, sys, time
+listener = socket.create_server(("127.0.0.1", 0))
+print("Listening on http://{{}}:{{}}".format(*listener.getsockname()), flush={flush})
+while True:
+    connection, _ = listener.accept()
+{serve}
+"""
+READ = "connection.recv(65536)\n"
+
+
+def running(serve="", flush=True):
+    """Start a server that runs some lines for each connection."""
+    serve = textwrap.indent(serve or "pass", "    ")
+    return Server([sys.executable, "-c", SERVER.format(serve=serve, flush=flush)])
+
+
+def answering(data, then="connection.close()"):
+    """Start a server that reads a request, answers with bytes, and then does something."""
+    return running(f"{READ}connection.sendall({data!r})\n{then}")
+
+
+KEEP = "sys.kept = connection"  # as servers do that wait for the next request
+OK = b"HTTP/1.1 200 OK\r\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "body"),
+    [
+        (OK + b"Content-Length: 6\r\n\r\nonetwo", b"onetwo"),
+        (b"HTTP/1.0 200 OK\r\nContent-Length: 6\r\n\r\nonetwo", b"onetwo"),
+        (OK + b"Transfer-Encoding: chunked\r\n\r\n3\r\none\r\n0\r\n\r\n", b"one"),
+        (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 None\r\n\r\n", b""),
+    ],
+    ids=["length", "HTTP/1.0", "chunks", "100 and 204"],
+)
+def test_the_client_reads_as_far_as_the_answer_goes(data, body):
+    with answering(data, KEEP) as server:
+        begin = time.monotonic()
+        reply = get(server)
+        assert (reply.body, reply.is_whole) == (body, True)
+        assert time.monotonic() - begin < PATIENCE, "It waited for the end of the stream."
+
+
+def test_the_client_reads_on_to_the_end_where_a_test_is_about_it():
+    data = OK + b"Content-Length: 3\r\n\r\none"
+    more = "time.sleep(0.1)\nconnection.sendall(b'more')\nconnection.close()"
+    with answering(data, more) as server:
+        assert get(server).body == b"one"
+        reply = get(server, to_end=True)
+        assert (reply.body, reply.is_whole) == (b"onemore", False)
+        reply = get(server, method="HEAD")
+        assert (reply.body, reply.is_whole) == (b"onemore", False), "Only the end shows that."
+
+
+def test_the_client_asks_the_server_to_close():
+    assert b"\r\nConnection: close\r\n" in format_request()
+    kept = format_request(headers=["connection: keep-alive"])
+    assert kept.lower().count(b"connection:") == 1
+
+
+ENDED = "The server has ended, with exit status 3."
+
+
+@pytest.mark.parametrize(
+    ("serve", "words"),
+    [
+        (f"{READ}connection.close()", ["b'': the connection was closed without", RUNS]),
+        (f"{READ}sys.exit(3)", ["b'': the connection was closed without", ENDED]),
+        (f"{READ}1 / 0", ["ended, with exit status 1. Its last traceback:", "ZeroDivisionError"]),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGTERM)", ["with the signal SIGTERM."]),
+        ("sys.exit(3)", ["the connection was reset without an answer", ENDED]),
+        (KEEP, ["No answer came in 0.5 seconds, and the connection stays open", RUNS]),
+        (f"connection.sendall(b'HTTP/1.1 200 OK')\n{KEEP}", ["b'HTTP/1.1 200 OK' came, then"]),
+    ],
+    ids=["closed", "ended", "failed", "killed", "reset", "open", "half"],
+)
+def test_without_an_answer_the_message_says_what_became_of_the_server(serve, words):
+    with running(serve) as server:
+        with pytest.raises(AssertionError) as failed:
+            get(server, timeout=0.5)
+        for word in words:
+            assert word in str(failed.value)
+
+
+def test_a_refused_connection_says_what_became_of_the_server():
+    with running("sys.exit(3)") as server:
+        connect(server).close()
+        server.wait()
+        with pytest.raises(AssertionError, match=f"was refused: nobody listens there. {ENDED}"):
+            connect(server)
+
+
+def test_what_was_printed_is_shown_under_its_name():
+    with running("print('a word', file=sys.stderr, flush=True)\n1 / 0") as server:
+        connect(server).close()
+        server.wait()
+        lines = server.report().splitlines()
+    assert lines[0] == "On stdout it printed:" and lines[1].startswith("    Listening on ")
+    assert lines[2:4] == ["On stderr it printed:", "    a word"]
+    with Server([sys.executable, "-c", ""], first_line=False) as server:
+        server.wait()
+        assert server.report() == "On stdout it printed nothing.\nOn stderr it printed nothing."
+
+
+def test_a_server_that_prints_nothing_is_soon_asked_whether_it_flushed(monkeypatch):
+    monkeypatch.setattr(harness, "IDLE", 0.5)
+    monkeypatch.setattr(harness, "PATIENCE", 60)
+    with pytest.raises(AssertionError, match="Did you flush"):
+        running(flush=False)
+
+
+def test_a_server_that_is_at_work_may_take_its_time(monkeypatch):
+    monkeypatch.setattr(harness, "IDLE", 0.2)
+    work = "import time\nwhile time.process_time() < 1: pass\n"
+    Server([sys.executable, "-c", work + SERVER.format(serve="    pass", flush=True)]).kill()
+
+
+@pytest.mark.parametrize(
+    ("script", "hint"),
+    [
+        (
+            "import argparse; argparse.ArgumentParser(prog='web').parse_args()",
+            "The server does not take the argument 'apps:hello', and ended with exit status 2: "
+            f"'web: error: unrecognized arguments: apps:hello --port 0'. What each step's server "
+            f"is started with stands in {CONTRACT}.",
+        ),
+        (
+            "import sys; print('no argument', file=sys.stderr); sys.exit(3)",
+            "The server ended with exit status 3, before it printed its first line",
+        ),
+    ],
+    ids=["argument", "other"],
+)
+def test_a_server_that_ends_at_once_says_why(script, hint):
+    with pytest.raises(AssertionError) as failed:
+        Server([sys.executable, "-c", script, "apps:hello", "--port", "0"])
+    assert str(failed.value).startswith(hint)
+
+
+def test_gmt_is_not_the_local_time_of_a_server():
+    script = "import time; print('Listening on 127.0.0.1:1'); print(time.strftime('%z'))"
+    with Server([sys.executable, "-c", script]) as server:
+        assert server.wait_for_line(r"^\+0530$")
+
+
+TESTS = """
+from tests.harness import get
+STEP = "step02_http_server"
+
+def test_a(server): get(server, "/")
+def test_b(server): get(server, "/ends-later")
+def test_c(server): get(server, "/")
+def test_d(server): get(server, "/")
+def test_e(server): get(server, "/ends")
+def test_f(server): get(server, "/")
+def test_g(server): get(server, "/fails")
+def test_h(server): get(server, "/")
+"""
+ENDS = (
+    READ.replace("connection", "request = connection")
+    + r"""
+if b"/fails" in request:
+    1 / 0
+connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+connection.close()
+if b"/ends" in request:
+    time.sleep(0.2 if b"later" in request else 0)
+    sys.exit(3)
+"""
+)
+
+
+def test_a_server_that_ends_fails_one_test_and_not_those_after_it(tmp_path):
+    """It may end during the test whose answer it was, or during a later one, or between them."""
+    (tmp_path / "test_some.py").write_text(TESTS)
+    serve = textwrap.indent(ENDS, "    ")
+    (tmp_path / "server.py").write_text(SERVER.format(serve=serve, flush=True))
+    command = [sys.executable, "-m", "pytest", "-c", ROOT / "pyproject.toml", "-p", "no:randomly"]
+    done = subprocess.run(
+        [*command, "-q", tmp_path / "test_some.py", "--server", tmp_path / "server.py"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    red = re.findall(r"^(?:FAILED|ERROR) \S*::(\w+)", done.stdout, re.MULTILINE)
+    assert len(red) == 3 and red.count("test_g") == 1, done.stdout
+    assert done.stdout.count("has ended, with exit status 3") == 2, done.stdout
+    assert done.stdout.count("ended, with exit status 1. Its last traceback:") == 1, done.stdout
