@@ -115,7 +115,7 @@ def install(venv, files):
         command += ["-r", str(file)]
     print("Installing what {} names into {}.".format(" and ".join(map(str, new)), venv), flush=True)
     if subprocess.call(command):
-        sys.exit("The packages could not be installed. TEACHING.md says how, under 'No network'.")
+        sys.exit("The packages could not be installed. Read teaching/the-room.md.")
     for file in new:
         note_of(venv, file).write_bytes(file.read_bytes())
 

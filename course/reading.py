@@ -27,7 +27,8 @@ class Reading(NamedTuple):
 
 def pages():
     """Return the English pages of the course: Paths, the lessons first."""
-    found = [*sorted(ROOT.glob("step*/*.md")), *sorted(ROOT.glob("*.md")), *ROOT.glob("guide/*.md")]
+    folders = ["step*", ".", "guide", "teaching"]
+    found = [path for folder in folders for path in sorted(ROOT.glob(f"{folder}/*.md"))]
     found += [ROOT / "benchmarks" / "README.md", ROOT / ".github" / "CONTRIBUTING.md"]
     return [path for path in found if not path.name.endswith(".zh-CN.md")]
 

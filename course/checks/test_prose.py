@@ -15,6 +15,7 @@ PAGES = sorted(
         *ROOT.glob("step*/*.md"),
         *ROOT.glob(".github/*.md"),
         *ROOT.glob("guide/*.md"),
+        *ROOT.glob("teaching/*.md"),
         ROOT / "benchmarks" / "README.md",
     ]
 )

@@ -17,6 +17,7 @@ ENOUGH = 10  # sentences, for a mean to say something
 EDITED = """
 .github/CONTRIBUTING.md
 GLOSSARY.md
+TEACHING.md
 benchmarks/README.md
 guide/how-a-lesson-works.md
 guide/index.md
@@ -29,6 +30,13 @@ step02_http_server/README.md
 step03_wsgi/BREAK_IT.md
 step03_wsgi/README.md
 step05_zombies/README.md
+teaching/lesson-1-sockets.md
+teaching/lesson-2-http.md
+teaching/lesson-3-wsgi.md
+teaching/lesson-4-fork.md
+teaching/lesson-5-zombies.md
+teaching/lesson-6-workers.md
+teaching/the-room.md
 """.split()
 
 
