@@ -30,6 +30,7 @@ step02_http_server/README.md
 step03_wsgi/BREAK_IT.md
 step03_wsgi/README.md
 step05_zombies/README.md
+step06_prefork/README.md
 teaching/lesson-1-sockets.md
 teaching/lesson-2-http.md
 teaching/lesson-3-wsgi.md
