@@ -27,7 +27,10 @@ step02_http_server/BREAK_IT.md
 step02_http_server/README.md
 step03_wsgi/BREAK_IT.md
 step03_wsgi/README.md
+step04_fork/BREAK_IT.md
+step05_zombies/BREAK_IT.md
 step05_zombies/README.md
+step06_prefork/BREAK_IT.md
 step06_prefork/README.md
 teaching/lesson-1-sockets.md
 teaching/lesson-2-http.md
