@@ -218,10 +218,10 @@ def test_the_echo_is_what_the_client_sent(server, message, hint):
 @pytest.mark.lesson("6-read-and-answer")
 @pytest.mark.flaw
 def test_a_character_may_arrive_in_two_halves(server):
+    hint = "It is a part of the character €. recv may return half a character: never decode it."
     with connect(server, SOON) as connection:
         for byte in "€".encode():  # the next byte leaves when the echo of this one is here
-            hint = "It is a part of the character €. recv may return half a character: never decode"
-            assert_echo(connection, bytes([byte]), f"{hint} it.")
+            assert_echo(connection, bytes([byte]), hint)
 
 
 @pytest.mark.milestone(2)
@@ -554,10 +554,11 @@ def test_the_client_says_that_there_is_no_server(client_file):
         (["--port", "0"], "no echo from 127.0.0.1:0: "),
         (["--port", "65536"], "no echo from 127.0.0.1:65536: "),
         (["--host", "a..b"], "no echo from a..b:8000: "),
+        (["--host", "é.."], "..:8000: "),
         (["--port", "many"], "invalid int value: 'many'"),
         (["two"], "unrecognized arguments: two"),
     ],
-    ids=["port 0", "port 65536", "host a..b", "port many", "two messages"],
+    ids=["port 0", "port 65536", "host a..b", "host é..", "port many", "two messages"],
 )
 def test_a_mistake_gets_one_line_of_the_client(client_file, arguments, words):
     status, output, complaint = finish(start_client(client_file, "hello", *arguments))
@@ -578,10 +579,14 @@ def test_the_client_goes_to_the_host_that_is_named(start, client_file):
 
 
 def assert_help_tells_the_defaults(command):
+    """Fail unless --help shows what the course's own programs show; return that."""
     done = subprocess.run([*command, "--help"], capture_output=True, text=True, timeout=PATIENCE)
     assert (done.returncode, done.stderr) == (0, "")
+    first = done.stdout.partition("\n\n")[0]
+    assert first.endswith("."), f"It begins with {first!r}, and not with what the program is."
     assert "--host HOST" in done.stdout and "(default: 127.0.0.1)" in done.stdout
     assert "--port PORT" in done.stdout and "(default: 8000)" in done.stdout
+    return done.stdout
 
 
 @pytest.mark.milestone(4)
@@ -589,7 +594,7 @@ def assert_help_tells_the_defaults(command):
 @pytest.mark.course("the defaults are our choice")
 @pytest.mark.flaw
 def test_help_tells_the_defaults_of_the_client(client_file):
-    assert_help_tells_the_defaults([sys.executable, client_file])
+    assert "\n  MESSAGE" in assert_help_tells_the_defaults([sys.executable, client_file])
 
 
 # Milestone 5: nothing but Ctrl-C ends it, and it starts again at once.
@@ -790,13 +795,17 @@ def test_a_client_waits_while_accept_fails_and_the_log_says_why(start):
             f"While accept failed, the server was busy for {busy:.2f} of {QUIET} seconds. It tries "
             "again and again, without a pause."
         )
-        reason = f"server cannot accept: {os.strerror(errno.EMFILE)}"
+        reason = f"] server cannot accept: {os.strerror(errno.EMFILE)}"
         assert any(line.endswith(reason) for line in server.output()), (
             f"accept failed, and no line says why. Somebody will look for it.\n{server.report()}"
         )
         limit_descriptors(server, None)
         connection.settimeout(SOON)
         assert connection.recv(1), "accept works again, and the client that waited got no answer."
+    assert os.strerror(errno.EBADF) not in "\n".join(server.output()), (
+        "After an error of accept there is no client. The server went on with the one before, "
+        f"whose connection is closed.\n{server.report()}"
+    )
 
 
 def assert_ctrl_c_ends(server):
