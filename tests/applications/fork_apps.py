@@ -1,4 +1,8 @@
-"""A WSGI application for the tests of steps 4 to 6: it shows its process, waits, and ends."""
+"""A WSGI application for the tests of steps 4 to 6: it shows its process, waits, and ends.
+
+A server in another language has its pages built in: see "In another language" in the README of
+step 4. What stands above the class Gate are hooks, for the tests that need Python.
+"""
 
 import atexit
 import contextlib
@@ -8,7 +12,6 @@ import resource
 import signal
 import subprocess
 import sys
-import time
 import urllib.parse
 
 counter = 0
@@ -26,12 +29,15 @@ if "PRINT_AT_IMPORT" in os.environ:  # text that stays in a buffer, since no lin
     sys.stderr.write(os.environ["PRINT_AT_IMPORT"])
 
 if "FORK_FAILS_WHILE" in os.environ:  # a file: fork fails as long as it exists
+    switch = os.environ["FORK_FAILS_WHILE"]
     real_fork = os.fork
 
     def fork():
-        if os.path.exists(os.environ["FORK_FAILS_WHILE"]):
-            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
-        return real_fork()
+        if not os.path.exists(switch):
+            return real_fork()
+        with open(f"{switch}.tries", "a") as tries:  # so the test sees it
+            tries.write(".")
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
     os.fork = fork
 
@@ -78,15 +84,14 @@ def count(environ, argument):
     return [str(counter).encode()]
 
 
+def show_python(environ, argument):
+    """Show the version of Python. No server in another language has this page."""
+    return [sys.version.encode()]
+
+
 def show_multiprocess(environ, argument):
-    """Show what the server says of other processes."""
-    return [repr(environ["wsgi.multiprocess"]).encode()]
-
-
-def sleep(environ, seconds):
-    """Take some seconds, and show how many."""
-    time.sleep(float(seconds))
-    return [seconds.encode()]
+    """Show whether the server says that other processes run this application, too."""
+    return [str(bool(environ["wsgi.multiprocess"])).encode()]
 
 
 def big(environ, argument):
@@ -163,8 +168,8 @@ def use_up_descriptors(environ, argument):
 PAGES = {
     "/process": show_process,
     "/count": count,
+    "/python": show_python,
     "/multiprocess": show_multiprocess,
-    "/sleep": sleep,
     "/big": big,
     "/large": large,
     "/gate": wait_at_gate,
