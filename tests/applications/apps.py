@@ -387,8 +387,13 @@ def with_header(environ, start_response):
     return [b"not to be seen"]
 
 
-def with_bytes_header(environ, start_response):
-    start_response("200 OK", [(b"X-Bytes", b"not a string")])
+def with_bytes_name(environ, start_response):
+    start_response("200 OK", [(b"X-Bytes", "not a string")])
+    return [b"not to be seen"]
+
+
+def with_bytes_value(environ, start_response):
+    start_response("200 OK", [("X-Bytes", b"not a string")])
     return [b"not to be seen"]
 
 
