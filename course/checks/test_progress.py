@@ -557,6 +557,14 @@ def test_a_command_may_end_with_the_name_of_a_python_file(course):
     assert "mine" not in done.stdout, "Nothing of mine/ is said of another server."
 
 
+def test_a_milestone_of_which_nothing_can_be_tested_is_not_green(course):
+    (course / "alone").mkdir()  # without client.py
+    shutil.copy(ROOT / "step01_echo_socket" / "server.py", course / "alone")
+    done = loop(course, "01", "--server", "alone/server.py")
+    line = "      4. Your own client sends, and reads the echo: nothing of it can be tested here\n"
+    assert done.returncode == 0 and line in done.stdout, done.stdout + done.stderr
+
+
 def test_progress_has_a_line_for_each_step(small):
     """The server has gone on to step 4, so it need not have the flaws of those before."""
     for step in STEPS[:3]:
