@@ -1,0 +1,72 @@
+"""Real servers pass the tests of step 3, but for those that peers.toml gives a reason for.
+
+A test that is a duty must not want more of a server than HTTP and WSGI do, or than the lesson says
+that it wants. Many eyes have read gunicorn, waitress and uvicorn: where one of them fails a test,
+either it breaks a rule, which peers.toml quotes, or the lesson asks for more. Otherwise the test
+is wrong.
+"""
+
+import os
+import sys
+import tomllib
+
+import pytest
+
+from benchmarks.contenders import FOLDER
+from course.facts import file_of_tests
+from course.runs import run_tests
+from tests.harness import ROOT, STEPS
+
+PEERS = ["gunicorn", "waitress", "uvicorn"]
+SITE = {STEPS[2]: []}
+TABLE = tomllib.loads((ROOT / "course" / "peers.toml").read_text("utf-8"))
+RULES = ("RFC 9110, section ", "RFC 9112, section ", "PEP 3333, ")
+SECONDS = 2  # a test gives up after so long: a server that does not answer costs as much
+SEVERAL = ["-n", "3"]  # tests at a time: most of them wait
+
+
+def named(peer, step, waits=False):
+    """Return the tests that a server fails with a reason: those that the check runs, or others."""
+    rows = [row for row in TABLE[step] if row.get("waits", False) == waits]
+    return [test for row in rows if peer in row["peers"] for test in row["tests"]]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="gunicorn needs a POSIX system")
+@pytest.mark.parametrize("step", SITE)
+@pytest.mark.parametrize("peer", PEERS)
+def test_a_real_server_fails_the_tests_that_have_a_reason_and_no_other(peer, step, tmp_path):
+    command = [sys.executable, FOLDER / "peers.py", peer, *SITE[step], "--log"]
+    environment = {"PATIENCE": str(SECONDS), "PYTHONPATH": str(ROOT / step)}
+    file = file_of_tests(step).relative_to(ROOT)
+    left_out = [f"--deselect={file}::{test}" for test in named(peer, step, waits=True)]
+    results = run_tests(
+        step, command, tmp_path / "report.xml", *SEVERAL, *left_out, environment=environment
+    )
+    failures = {result.name: result.failure for result in results if result.failure}
+    without_reason = set(failures) - set(named(peer, step))
+    assert not without_reason, (
+        f"{peer} fails tests of {step} that are a duty. Which rule does it break, or does the "
+        "lesson ask for more? Say so in course/peers.toml, or loosen the test.\n\n"
+        + "\n\n".join(f"{name}: {failures[name][:500]}" for name in sorted(without_reason))
+    )
+    as_good = set(named(peer, step)) - set(failures)
+    assert not as_good, f"{peer} passes these, or they are no duty of {step} now: {as_good}"
+
+
+@pytest.mark.parametrize("step", SITE)
+def test_each_row_has_a_reason_and_no_test_stands_twice_for_a_server(step):
+    text = file_of_tests(step).read_text("utf-8")
+    for row in TABLE[step]:
+        rule, quotation = row.get("rule", ""), row.get("says", "")
+        breaks = row["kind"] == "breaks"
+        assert breaks or row["kind"] == "lesson", f"{row['tests']}: what kind of reason is that?"
+        assert row["reason"].endswith("."), f"{row['tests']}: the reason is a sentence."
+        assert (rule.startswith(RULES) and bool(quotation)) == breaks, (
+            f"{row['tests']}: a rule that is broken is named and quoted, and no other."
+        )
+        assert set(row["peers"]) <= set(PEERS), f"The check knows not all of {row['peers']}."
+        for test in row["tests"]:
+            assert f"def {test.partition('[')[0]}(" in text, f"{step} has no test {test}."
+    for peer in PEERS:
+        tests = named(peer, step) + named(peer, step, waits=True)
+        assert len(tests) == len(set(tests)), f"{peer}: a test stands in two rows of {step}."
