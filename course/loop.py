@@ -27,7 +27,7 @@ MOST_SECONDS = 120  # for the tests of one step
 MOST_SECONDS_OF_A_TEST = 30
 MOST_SECONDS_RED = 5  # after the first that fails: a server that hangs makes each test wait
 MOST_LINES = 14  # of a hint
-TRIES = 5  # how many new tests of a step are tried to see whether a server has begun it
+TRIES = 3  # how many new tests of a step are tried to see whether a server has begun it
 NOT_RUN = "not run"
 GIVEN = {"step03_wsgi": ["app.py", "flask_app.py"]}  # applications, not the server
 
@@ -146,11 +146,11 @@ class Loop:
 def run(loop, steps, server, *options):
     """Run the tests of steps against a server with a Loop as plugin."""
     files = [str(file_of_tests(step)) for step in steps]
-    options = ["--server", server, "-p", "no:randomly", *options]
-    quiet = ["-qq", "--tb=no", "--no-summary", "--no-header"]
     limits = [f"--timeout={MOST_SECONDS_OF_A_TEST}"]
     limits += [f"--session-timeout={MOST_SECONDS * len(steps)}"]
-    status = pytest.main([*files, *options, *quiet, *limits], plugins=[loop])
+    options = ["--server", server, "-p", "no:randomly", *limits, *options]
+    quiet = ["-qq", "--tb=no", "--no-summary", "--no-header"]
+    status = pytest.main([*files, *options, *quiet], plugins=[loop])
     if not loop.tests or status == pytest.ExitCode.INTERRUPTED:
         command = command_of_tests(*files, *options)
         sys.exit(f"The tests did not run to their end. This shows why:\n\n    {command}")
@@ -259,7 +259,7 @@ def was_cut(loop):
 def note_on_flaw(loop, step, server):
     """Say so if a server fails a test since it has gone on to a later step."""
     report, _ = loop.failures[step]
-    if report.nodeid in loop.flaws and (later := furthest(step, server)) > step:
+    if report.nodeid in loop.flaws and (later := furthest(step, server, "--timeout=3")) > step:
         print(f"But your server has gone on to step {int(later[4:6])}, and this test is true of")
         print("earlier steps only. It may be right to fail it: make progress leaves it out.\n")
 
@@ -313,6 +313,8 @@ def stage_is_done(step, stage, server):
 class Reached(Loop):
     """Finds the last step that a server has begun: it passes one of the first new tests of it."""
 
+    seconds_red = 3
+
     def __init__(self, step):
         super().__init__()
         self.step = step
@@ -332,18 +334,19 @@ class Reached(Loop):
         is_far = STEPS.index(item.module.STEP) > STEPS.index(self.step) + 1
         if has_begun or is_far:
             pytest.skip(NOT_RUN)
+        super().pytest_runtest_setup(item)
 
     def test_is_over(self, test, step, milestone):
         if milestone.results[test] == "passed":
             self.step = step
 
 
-def furthest(step, server):
+def furthest(step, server, *options):
     """Return the last step that a server has begun: this one, or one of the next."""
     loop = Reached(step)
     if later := RUNNABLE[RUNNABLE.index(step) + 1 :]:
         with contextlib.redirect_stdout(io.StringIO()):  # pytest still writes an empty line
-            run(loop, later, server)
+            run(loop, later, server, *options)
     return loop.step
 
 

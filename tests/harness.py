@@ -10,6 +10,7 @@ import http.client
 import io
 import os
 import re
+import select
 import shlex
 import signal
 import socket
@@ -36,8 +37,8 @@ STEPS = [
 MOST_BYTES = 64 * 1024 * 1024  # of one answer: what is longer never ends
 # Seconds until a test gives up waiting for what should come at once.
 PATIENCE = float(os.environ.get("PATIENCE", 10))
-# The same for the first line of a server that does nothing: one that starts on a busy machine
-# does something, and gets all of PATIENCE.
+# The same for a server that does nothing. One that works gets all of PATIENCE, and so does one that
+# would work, on a busy machine.
 IDLE = 0.2 * PATIENCE
 # Where the servers under test are: not where GMT is the local time, or nobody could tell them
 # apart. It is written so that Windows understands it, too.
@@ -113,14 +114,10 @@ class Server:
             raise
 
     def _wait_for_the_first_line(self):
-        begin = idle_since = time.monotonic()
-        done = None
+        deadline, work = time.monotonic() + PATIENCE, Work(self.pid)
         with self.changed:
             while not self.lines["stdout"]:
-                now = time.monotonic()
-                if done != (done := work_done(self.pid)):
-                    idle_since = now
-                if now > begin + PATIENCE or now > idle_since + IDLE:
+                if time.monotonic() > deadline or work.has_stopped():
                     break
                 self.changed.wait(0.1)
         assert self.output(), self._why_no_line()
@@ -317,20 +314,34 @@ def last_traceback(lines):
     return found[: ends[0] + 1] if ends else found
 
 
-def work_done(pid):
-    """Return a number that changes as long as a process and its children do anything.
+class Work:
+    """Whether a process and its children do anything: whether they use processor time.
 
-    It is the processor time that they used. On a busy machine they may wait for it, or for a disk,
-    which only Linux tells.
+    On a busy machine they may wait for it, or for a disk, which only Linux tells.
     """
-    waiting = {psutil.STATUS_RUNNING, psutil.STATUS_DISK_SLEEP}
-    try:
-        processes = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
-        if sys.platform == "linux" and waiting & {process.status() for process in processes}:
+
+    def __init__(self, pid):
+        self.pid = pid
+        self.done = None
+        self.last = time.monotonic()
+
+    def has_stopped(self):
+        """Return whether they have done nothing for some time."""
+        if self.done != (done := self.measure()):
+            self.done, self.last = done, time.monotonic()
+        return time.monotonic() > self.last + IDLE
+
+    def measure(self):
+        """Return a number that changes as long as they work."""
+        try:
+            processes = [psutil.Process(self.pid)]
+            processes += processes[0].children(recursive=True)
+            states = {each.status() for each in processes} if sys.platform == "linux" else set()
+            if states & {psutil.STATUS_RUNNING, psutil.STATUS_DISK_SLEEP}:
+                return time.monotonic()
+            return sum(sum(each.cpu_times()[:2]) for each in processes)
+        except psutil.NoSuchProcess:
             return time.monotonic()
-        return sum(sum(process.cpu_times()[:2]) for process in processes)
-    except psutil.NoSuchProcess:
-        return time.monotonic()
 
 
 class Connection(socket.socket):
@@ -461,7 +472,7 @@ def read_reply(connection, method="GET", to_end=False):
     close it: to_end reads on to the end of the stream, and what comes is added to the body. The
     answer to HEAD has no body, which shows at the end alone.
     """
-    incoming = Incoming(connection.recv_into)
+    incoming = Incoming(lambda buffer: receive_in_time(connection, buffer))
     try:
         return take_reply(incoming, method, to_end or method == "HEAD")
     except TimeoutError:
@@ -473,14 +484,28 @@ def read_reply(connection, method="GET", to_end=False):
     raise AssertionError(problem)
 
 
+def receive_in_time(connection, buffer):
+    """Fill a buffer with what comes, and return how many bytes that are.
+
+    Raises TimeoutError after the timeout of the connection. It does so earlier if the server has
+    stopped to work: then nothing will come. A timeout above PATIENCE is for one that waits, too.
+    """
+    timeout = connection.gettimeout()
+    if isinstance(connection, Connection) and timeout <= PATIENCE:
+        deadline, work = time.monotonic() + timeout, Work(connection.server.pid)
+        while not select.select([connection], [], [], 0.1)[0]:
+            if time.monotonic() > deadline or work.has_stopped():
+                raise TimeoutError
+    return connection.recv_into(buffer)
+
+
 def silence(connection, incoming):
     """Return what to say if nothing more comes over a connection."""
     data = bytes(incoming.data[:200])
     if not data:
-        seconds = connection.gettimeout()
         return (
-            f"No HTTP status line came back. No answer came in {seconds:g} seconds, and the "
-            f"connection stays open. {state_of(connection)}"
+            "No HTTP status line came back. No answer came, and the connection stays open. "
+            f"{state_of(connection)}"
         )
     return (
         f"The connection did not end: {data!r} came, then nothing more. Is all of the answer sent? "

@@ -192,7 +192,7 @@ ENDED = "The server has ended, with exit status 3."
         (f"{READ}1 / 0", ["ended, with exit status 1. Its last traceback:", "ZeroDivisionError"]),
         ("import os, signal; os.kill(os.getpid(), signal.SIGTERM)", ["with the signal SIGTERM."]),
         ("sys.exit(3)", ["the connection was reset without an answer", ENDED]),
-        (KEEP, ["No answer came in 0.5 seconds, and the connection stays open", RUNS]),
+        (KEEP, ["No answer came, and the connection stays open", RUNS]),
         (f"connection.sendall(b'HTTP/1.1 200 OK')\n{KEEP}", ["b'HTTP/1.1 200 OK' came, then"]),
     ],
     ids=["closed", "ended", "failed", "killed", "reset", "open", "half"],
@@ -203,6 +203,25 @@ def test_without_an_answer_the_message_says_what_became_of_the_server(serve, wor
             get(server, timeout=0.5)
         for word in words:
             assert word in str(failed.value)
+
+
+@pytest.mark.parametrize("serve", [KEEP, f"{READ}connection.sendall(b'HTTP/1.1 200 OK')\n{KEEP}"])
+def test_no_answer_is_waited_for_when_the_server_has_stopped_to_work(serve, monkeypatch):
+    monkeypatch.setattr(harness, "IDLE", 0.5)
+    with running(serve) as server:
+        begin = time.monotonic()
+        with pytest.raises(AssertionError, match=r"No answer came|then nothing more"):
+            get(server)
+        assert time.monotonic() - begin < PATIENCE
+
+
+def test_a_server_that_works_for_a_long_time_gets_it(monkeypatch):
+    monkeypatch.setattr(harness, "IDLE", 0.2)
+    work = "begin = time.process_time()\nwhile time.process_time() < begin + 1: pass\n"
+    with running(
+        f"{READ}{work}connection.sendall(b'HTTP/1.0 200 OK\\r\\n\\r\\n')\nsys.exit()"
+    ) as server:
+        assert get(server).status == 200
 
 
 def test_a_refused_connection_says_what_became_of_the_server():
