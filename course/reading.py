@@ -51,7 +51,7 @@ def sentences(text):
     text = re.sub(r"^ *(#|\||!\[|Reading: ).*$", "\n", text, flags=re.M)
     text = re.sub(r"^( *(?:[-*>]|\d+\.)? *)\*\*[^*]+[.:?]\*\*", r"\1", text, flags=re.M)  # a lead
     text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text)  # a link is its text
-    text = re.sub(r"`([^`]*)`", lambda code: "code " * len(code[1].split()), text)
+    text = re.sub(r"`([^`\n]*)`", lambda code: "Code " * len(code[1].split()), text)
     text = re.sub(r"^ *(?:[-*>]|\d+\.) +", "\n\n", text, flags=re.M)  # an item begins anew
     found = []
     for paragraph in re.split(r"\n\s*\n", text):

@@ -28,6 +28,7 @@ step02_http_server/README.md
 step03_wsgi/BREAK_IT.md
 step03_wsgi/README.md
 step04_fork/BREAK_IT.md
+step04_fork/README.md
 step05_zombies/BREAK_IT.md
 step05_zombies/README.md
 step06_prefork/BREAK_IT.md
