@@ -16,15 +16,19 @@ MOST_SHORT = 0.125  # of the sentences
 EDITED = """
 .github/CONTRIBUTING.md
 GLOSSARY.md
+README.md
 TEACHING.md
 benchmarks/README.md
+guide/build-your-own.md
 guide/how-a-lesson-works.md
 guide/the-road-from-here.md
 guide/when-it-breaks.md
 step01_echo_socket/BREAK_IT.md
 step01_echo_socket/README.md
+step02_http_server/ARMOUR.md
 step02_http_server/BREAK_IT.md
 step02_http_server/README.md
+step02_http_server/STAGES.md
 step03_wsgi/BREAK_IT.md
 step03_wsgi/README.md
 step04_fork/BREAK_IT.md
