@@ -127,8 +127,9 @@ def pytest_runtest_makereport(item):
     """Let a failure say what became of the server, and where to read about it."""
     report = yield
     if report.failed and report.when == "call":
+        seconds = 0 if item.session.testsfailed else 0.5  # the first failure is the one to read
         for server, since in item.stash.get(SERVERS, []):
-            first, *traceback = server.state(since).splitlines()
+            first, *traceback = server.state(since, seconds).splitlines()
             if traceback and traceback[-1].strip() in report.longreprtext:  # it is there already
                 first, traceback = first.replace(" Its last traceback:", ""), []
             if first not in report.longreprtext and (traceback or first != RUNS):

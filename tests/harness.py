@@ -211,12 +211,12 @@ class Server:
             return f"exit status {self.process.returncode}"
         return f"the signal {signal.Signals(-self.process.returncode).name}"
 
-    def state(self, since=0):
+    def state(self, since=0, seconds=0.5):
         """Say whether the server has ended, and show its last traceback, if it printed any.
 
-        since: how many lines of stderr are old.
+        since: how many lines of stderr are old. seconds: what a server may take to end.
         """
-        has_ended = not self.is_running(0.5) and not self.was_killed
+        has_ended = not self.is_running(seconds) and not self.was_killed
         text = RUNS
         if has_ended:
             self._join()
