@@ -185,6 +185,7 @@ def test_most_lines_of_the_last_stage_stand_in_the_step(step):
     assert kept >= LEAST_KEPT * len(last), f"Only {kept} of {len(last)} lines stay as they are."
 
 
+@pytest.mark.timeout(300)  # of the tests that fail some wait, and each looks whether a server ends
 @stages
 def test_a_stage_passes_its_tests_and_fails_those_of_the_next_for_their_reason(
     step, stage, tmp_path
