@@ -271,6 +271,33 @@ def test_a_worker_serves_on_after_what_it_can_catch(two, way, stays):
 
 
 @pytest.mark.milestone(2)
+@pytest.mark.lesson("the-parent-looks-after-its-workers")
+@new
+@pytest.mark.course(
+    "after a client that is lost a worker may be replaced; the log's words are ours"
+)
+@pytest.mark.parametrize(
+    "sent, words",
+    [
+        (b"nonsense\r\n\r\n", "400 Bad Request"),
+        (b"GET / HTTP/1.1\r\n", "400 Bad Request"),
+        (b"GET /big HTTP/1.1\r\nHost: test\r\n\r\n", "(reset|Broken pipe)"),
+    ],
+    ids=["a request of nonsense", "half a request", "and reads half its answer"],
+)
+def test_a_worker_serves_on_after_a_client_that_is_lost(two, sent, words):
+    there = workers(two, 2)
+    with connect(two) as client:
+        port = client.getsockname()[1]
+        client.sendall(sent)
+        if sent.endswith(b"\r\n\r\n"):
+            client.recv(1)
+    two.wait_for_line(rf":{port} .*{words}")
+    check_answer(two, "A client was lost")
+    assert workers(two, 2) == there, "A client was lost, and the worker that served it ended."
+
+
+@pytest.mark.milestone(2)
 @pytest.mark.lesson("fork-first-then-accept")
 @new
 def test_clients_wait_in_the_queue_while_no_worker_is_there(start):
