@@ -37,6 +37,7 @@ from tests.processes import (
     processor_seconds,
     stop_with_endless_requests,
 )
+from tests.test_step04_fork import check_503
 
 STEP = "step05_zombies"
 APPLICATION = "fork_apps:application"
@@ -520,6 +521,19 @@ def test_the_stop_waits_for_every_child_whoever_started_it(start, tmp_path, gate
     )
     gate.open()
     check_end(server)
+
+
+@pytest.mark.milestone(5)
+@pytest.mark.lesson("step04_fork/README.md#fork-can-fail")
+@pytest.mark.flaw(last="step05_zombies")
+@pytest.mark.usefixtures("hooks")
+def test_a_fork_that_fails_is_answered_503_and_ends_nothing(start, tmp_path):
+    switch = tmp_path / "fork_fails"
+    switch.touch()
+    server = start(APPLICATION, environment={"FORK_FAILS_WHILE": str(switch)})
+    check_503(server)
+    switch.unlink()
+    check_answer(server, "fork failed three times")
 
 
 @pytest.mark.milestone(5)
