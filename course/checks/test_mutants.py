@@ -2,7 +2,7 @@
 
 import pytest
 
-from course.mutants import changed, read_equivalent
+from course.mutants import CHECKS, changed, read_equivalent
 from tests.harness import ROOT
 
 
@@ -40,3 +40,8 @@ def test_what_changes_nothing_is_about_lines_that_are_there():
         }
         gone = [line[2:] for line in diff if line.startswith("- ")]
         assert {*gone} <= lines, f"No {name} has these lines any more: {gone}"
+
+
+def test_the_checks_that_look_at_servers_are_there():
+    files = [ROOT / "course" / "checks" / f"test_{name}.py" for name in CHECKS]
+    assert [file for file in files if not file.exists()] == []
