@@ -106,6 +106,7 @@ def check_end(server, seconds=PATIENCE):
     if -status in (signal.SIGINT, signal.SIGTERM):
         name = signal.Signals(-status).name
         hint = f"It was killed by {name}: so a signal ends a program that has no handler for it. "
+        hint += "(Set it before you print the line 'Listening on ...'.) "
     assert status == 0, (
         f"A server that is told to stop ends with status 0. {hint}The status is {status}.\n"
         f"{server.report()}"

@@ -318,6 +318,25 @@ def test_sigterm_ends_an_idle_server(start):
 @pytest.mark.milestone(4)
 @pytest.mark.lesson("the-orderly-stop")
 @pytest.mark.new("did not wait for the request in flight")
+@pytest.mark.flaw(last="step05_zombies")
+def test_a_server_that_is_to_stop_takes_no_new_client(start, gate):
+    server = start(APPLICATION)
+    with RequestAtGate(gate, server) as request:
+        server.send_signal(signal.SIGTERM)
+        wait_until(
+            lambda: is_refused(server),
+            "SIGTERM came, and the server still takes new connections. First of all it should "
+            "close the listener.",
+            SOON,
+        )
+        assert server.is_running(), "The server did not wait for the request in flight."
+        gate.open()
+        assert request.rest() == b"the rest", "The request in flight was cut short."
+
+
+@pytest.mark.milestone(4)
+@pytest.mark.lesson("the-orderly-stop")
+@pytest.mark.new("did not wait for the request in flight")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stop_signal_lets_the_request_in_flight_finish(start, gate, number):
     server = start(APPLICATION)
@@ -342,27 +361,23 @@ def check_orderly_stop(server, gate, stop, send_stop):
     """
 
     def check_order():
-        assert server.is_running() or not is_at_work(request.pid), (
+        waited = server.is_running() or not is_at_work(request.pid)
+        assert waited, (
             f"After {stop} the server did not wait for the request in flight. It ended, with "
-            f"{server.how_it_ended()}, before that child did. "
-            + ("A signal ends a program that has no handler for it." if was_killed(server) else "")
+            f"{server.how_it_ended()}, before that child did."
+            + (" A signal ends a program that has no handler for it." if was_killed(server) else "")
         )
 
     with RequestAtGate(gate, server) as request:
         send_stop()
-        wait_until(
-            lambda: is_refused(server),
-            f"The server is to stop, by {stop}, and still takes new connections. "
-            "First of all it should close the listener.",
-            SOON,
-        )
         server.is_running(0.5)  # one that does not wait ends now
         check_order()
         gate.open()
         rest = request.rest()
         assert rest == b"the rest", (
             f"The request in flight was cut short: after {stop} came {rest!r}. "
-            "The child should finish its answer. What ends it?"
+            "The child should finish its answer. Who ends it? Does the server send its children a "
+            "signal, or has a child no handler for the one that comes to all of them?"
         )
         check_end(server)
         check_order()
@@ -379,6 +394,7 @@ def was_killed(server):
 @pytest.mark.milestone(5)
 @pytest.mark.lesson("the-orderly-stop")
 @pytest.mark.new("did not wait for the request in flight")
+@pytest.mark.flaw(last="step05_zombies")
 def test_the_port_is_free_while_the_last_request_is_served(start, gate):
     server = start(APPLICATION)
     with RequestAtGate(gate, server) as request:
