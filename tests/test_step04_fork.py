@@ -128,6 +128,15 @@ def test_ctrl_c_ends_the_server_without_a_traceback(start):
     check_end(server)
 
 
+@pytest.mark.lesson("step01_echo_socket/README.md#the-command-line")
+@pytest.mark.course("in another language the signal itself may end the server")
+def test_after_ctrl_c_the_status_is_0(start):
+    server = start(APPLICATION)
+    server.send_signal(signal.SIGINT)
+    status = server.wait()
+    assert (status, server.output("stderr")) == (0, []), f"The status is {status}."
+
+
 # 2. No client waits for another
 
 

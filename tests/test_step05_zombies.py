@@ -308,30 +308,10 @@ def test_sigterm_to_a_child_ends_that_child_alone(server, gate):
 
 @pytest.mark.milestone(4)
 @pytest.mark.lesson("the-orderly-stop")
-@pytest.mark.new("ends with status 0")
 def test_sigterm_ends_an_idle_server(start):
     server = start(APPLICATION)
     server.send_signal(signal.SIGTERM)
     check_end(server)
-
-
-@pytest.mark.milestone(4)
-@pytest.mark.lesson("the-orderly-stop")
-@pytest.mark.new("did not wait for the request in flight")
-@pytest.mark.flaw(last="step05_zombies")
-def test_a_server_that_is_to_stop_takes_no_new_client(start, gate):
-    server = start(APPLICATION)
-    with RequestAtGate(gate, server) as request:
-        server.send_signal(signal.SIGTERM)
-        wait_until(
-            lambda: is_refused(server),
-            "SIGTERM came, and the server still takes new connections. First of all it should "
-            "close the listener.",
-            SOON,
-        )
-        assert server.is_running(), "The server did not wait for the request in flight."
-        gate.open()
-        assert request.rest() == b"the rest", "The request in flight was cut short."
 
 
 @pytest.mark.milestone(4)
@@ -388,6 +368,40 @@ def was_killed(server):
     return server.process.returncode < 0
 
 
+@pytest.mark.milestone(4)
+@pytest.mark.lesson("the-orderly-stop")
+@pytest.mark.new("did not wait for the request in flight")
+@pytest.mark.flaw(last="step05_zombies")
+def test_a_server_that_is_to_stop_takes_no_new_client(start, gate):
+    server = start(APPLICATION)
+    with RequestAtGate(gate, server) as request:
+        server.send_signal(signal.SIGTERM)
+        wait_until(
+            lambda: is_refused(server),
+            "SIGTERM came, and the server still takes new connections. First of all it should "
+            "close the listener.",
+            SOON,
+        )
+        assert server.is_running(), "The server did not wait for the request in flight."
+        gate.open()
+        assert request.rest() == b"the rest", "The request in flight was cut short."
+
+
+@pytest.mark.milestone(4)
+@pytest.mark.lesson("the-orderly-stop")
+@pytest.mark.new("lines about it")
+@pytest.mark.course("in another language the signal itself may end the server")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_stop_is_a_line_in_the_log_and_the_status_0(start, number):
+    server = start(APPLICATION)
+    server.send_signal(number)
+    status = server.wait()
+    lines = [line for line in server.output() if "stops when its children have finished" in line]
+    assert (status, len(lines)) == (0, 1), (
+        f"{number.name} came. The status is {status}, and the log has {len(lines)} lines about it."
+    )
+
+
 # 5. Nothing holds up the stop, and nothing hurries it
 
 
@@ -415,7 +429,6 @@ def test_the_port_is_free_while_the_last_request_is_served(start, gate):
 
 @pytest.mark.milestone(5)
 @pytest.mark.lesson("the-orderly-stop")
-@pytest.mark.new("ends with status 0")
 def test_a_second_stop_signal_changes_nothing(start, gate):
     server = start(APPLICATION)
     with RequestAtGate(gate, server) as request:
@@ -429,7 +442,6 @@ def test_a_second_stop_signal_changes_nothing(start, gate):
 
 @pytest.mark.milestone(5)
 @pytest.mark.lesson("the-orderly-stop")
-@pytest.mark.new("ends with status 0")
 def test_sigterm_under_load_cuts_no_answer_short(start):
     server = start(APPLICATION)
     answers = []
@@ -467,7 +479,6 @@ def application(environ, start_response):
 
 @pytest.mark.milestone(5)
 @pytest.mark.lesson("the-orderly-stop")
-@pytest.mark.new("ends with status 0")
 @pytest.mark.flaw(last="step05_zombies")
 @pytest.mark.usefixtures("hooks")
 def test_a_stop_signal_that_does_not_interrupt_accept_is_not_lost(start, tmp_path):

@@ -433,6 +433,44 @@ def test_a_worker_that_gets_sigterm_finishes_its_request_and_is_replaced(two, ga
     workers(two, 2)
 
 
+@pytest.mark.milestone(3)
+@pytest.mark.lesson("the-orderly-stop")
+@new
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_what_an_application_prints_is_there_once(start, stream):
+    server = start(APPLICATION, "--workers", "2")
+    for text in ("first", "second"):
+        get(server, f"/print?{text}", to_end=True)
+    server.send_signal(signal.SIGTERM)
+    server.wait()
+    output = "\n".join(server.output(stream))
+    counts = [output.count("<first>"), output.count("<second>")]
+    assert counts == [1, 1], (
+        f"The application wrote <first> and <second>, without a line end, and they are on {stream} "
+        f"{counts} times, not once each. A worker that leaves by os._exit has to flush {stream} "
+        f"before. It has:\n{output}"
+    )
+
+
+@pytest.mark.milestone(3)
+@pytest.mark.lesson("the-orderly-stop")
+@new
+@pytest.mark.course("what a log says is each server's own business")
+def test_the_log_says_when_workers_begin_and_end(start):
+    server = start(APPLICATION, "--workers", "1")
+    [pid] = workers(server, 1)
+    server.wait_for_line(rf"^\[{server.pid}\] server started child {pid}$")
+    os.kill(pid, signal.SIGKILL)
+    server.wait_for_line(rf"^\[{server.pid}\] child {pid} ended with -9$")
+    [pid] = workers(server, 1)
+    server.wait_for_line(rf"^\[{server.pid}\] server started child {pid}$")
+    server.send_signal(signal.SIGTERM)
+    status = server.wait()
+    last = [f"[{server.pid}] server stops when its children have finished"]
+    last += [f"[{server.pid}] child {pid} ended with 0"]
+    assert (status, server.output()[-2:], server.output("stderr")) == (0, last, [])
+
+
 # 4. Whatever happens, there are workers
 
 
@@ -569,6 +607,20 @@ def test_a_server_that_cannot_fork_stops_in_good_order(start, tmp_path):
     wait_until(lambda: not server.is_running() or tries.exists(), "It does not fork.")
     server.send_signal(signal.SIGTERM)
     check_end(server)
+
+
+@pytest.mark.milestone(4)
+@pytest.mark.lesson("the-parent-looks-after-its-workers")
+@new
+@pytest.mark.course("what a log says is each server's own business")
+def test_the_log_says_why_fork_fails(start, tmp_path):
+    switch = tmp_path / "fork_fails"
+    switch.touch()
+    environment = {"FORK_FAILS_WHILE": str(switch)}
+    server = start(APPLICATION, "--workers", "2", environment=environment)
+    server.wait_for_line(
+        rf"^\[{server.pid}\] server cannot fork: Resource temporarily unavailable$"
+    )
 
 
 IGNORED = "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execvp("
