@@ -68,7 +68,10 @@ def test_each_error_of_accept_gets_a_line_and_a_pause(step, tmp_path):
     patch = ACCEPT_FAILS.format(file=str(tmp_path / "calls"), errors=ERRORS)
     begin = time.monotonic()
     with start(step, patch) as server:
-        assert echo_of(server, REQUEST, timeout=5), f"The next client waits:\n{server.report()}"
+        patience = 3 * len(ERRORS)  # a worker of step 6 pauses for a second after each
+        assert echo_of(server, REQUEST, timeout=patience), (
+            f"The next client waits:\n{server.report()}"
+        )
         seconds = time.monotonic() - begin
         for number in ERRORS:
             reason = os.strerror(number)
