@@ -18,6 +18,7 @@ import pytest
 
 from tests.fixtures import LINUX
 from tests.harness import (
+    CONTRACT,
     PATIENCE,
     connect,
     connect_with_small_buffer,
@@ -448,7 +449,7 @@ def test_wsgi_errors_is_stderr(start):
 # The log
 
 
-@pytest.mark.lesson("try-it")
+@pytest.mark.lesson(CONTRACT)
 @new
 @pytest.mark.parametrize(
     ("target", "status"),
@@ -875,14 +876,15 @@ def test_ctrl_c_ends_the_server_while_an_application_runs(start, tmp_path):
         with open_reply(client):
             server.send_signal(signal.SIGINT)
             gate.touch()
-            try:
-                status = server.wait(SOON)
-            except AssertionError:
-                status = "none: the server goes on"
-    assert status == 0, (
-        f"Ctrl-C was typed while an application ran. The exit status is {status}, not 0. Python "
-        "raises KeyboardInterrupt wherever it is, also inside the application, but it means the "
-        f"server. {server.state()}"
+            has_ended = not server.is_running(SOON)
+    # Where a language has no word for signals, the signal itself ends it. A shell calls that 130.
+    assert has_ended and server.wait() in (0, -signal.SIGINT, 128 + signal.SIGINT), (
+        "Ctrl-C was typed while an application ran, and the server did not end as it should. "
+        "Python raises KeyboardInterrupt wherever it is, also inside the application, but it means "
+        f"the server: let it pass there, and end with status 0. {server.state()}"
+    )
+    assert "Traceback" not in "\n".join(server.output("stderr")), (
+        f"Ctrl-C is no mistake, and gave a traceback. {server.state()}"
     )
 
 
