@@ -677,6 +677,16 @@ def wait_until(condition, hint, seconds=PATIENCE):
     return value
 
 
+def is_served(server, connection):
+    """Say whether the server, or a child of it, has accepted a connection."""
+    parent, client = psutil.Process(server.pid), connection.getsockname()
+    with contextlib.suppress(psutil.NoSuchProcess):  # a child may have ended
+        for process in (parent, *parent.children(recursive=True)):
+            if any(each.raddr == client for each in process.net_connections("tcp")):
+                return True
+    return False
+
+
 def is_at_work(pid):
     """Return whether a process runs: it exists, and is no zombie."""
     try:

@@ -1,16 +1,14 @@
 """Under python -X dev -W error each step is silent: what it opens, it closes."""
 
-import contextlib
 import os
 import signal
 import subprocess
 import sys
 
-import psutil
 import pytest
 
 from course.facts import file_of_tests
-from tests.harness import ROOT, STEPS, Server, ask, connect, get, wait_until
+from tests.harness import ROOT, STEPS, Server, ask, connect, get, is_served, wait_until
 from tests.test_step01_echo_socket import assert_one_line_and_status_2, echo_of
 
 STRICT = [sys.executable, "-X", "dev", "-W", "error"]
@@ -36,16 +34,6 @@ def test_a_server_that_cannot_listen_leaves_no_socket_open(command, step):
         for arguments in (["--port", str(server.port)], ["--port", "0", "--host", "192.0.2.1"]):
             with Server([*command, *arguments], first_line=False) as second:
                 assert_one_line_and_status_2(second)
-
-
-def is_served(server, connection):
-    """Say whether the server, or a child of it, has accepted a connection."""
-    parent, client = psutil.Process(server.pid), connection.getsockname()
-    with contextlib.suppress(psutil.NoSuchProcess):  # a child may have ended
-        for process in (parent, *parent.children()):
-            if any(each.raddr == client for each in process.net_connections("tcp")):
-                return True
-    return False
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no such signals")
