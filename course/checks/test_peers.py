@@ -1,4 +1,4 @@
-"""Real servers pass the tests of step 3, but for those that peers.toml gives a reason for.
+"""Real servers pass the tests of steps 2 and 3, but for those that peers.toml gives a reason for.
 
 A test that is a duty must not want more of a server than HTTP and WSGI do, or than the lesson says
 that it wants. Many eyes have read gunicorn, waitress and uvicorn: where one of them fails a test,
@@ -18,7 +18,7 @@ from course.runs import run_tests
 from tests.harness import ROOT, STEPS
 
 PEERS = ["gunicorn", "waitress", "uvicorn"]
-SITE = {STEPS[2]: []}
+SITE = {STEPS[1]: ["course.peers_site:application"], STEPS[2]: []}  # step 3's tests name their own
 TABLE = tomllib.loads((ROOT / "course" / "peers.toml").read_text("utf-8"))
 RULES = ("RFC 9110, section ", "RFC 9112, section ", "PEP 3333, ")
 SECONDS = 4  # a test gives up after so long: a server that does not answer costs as much
