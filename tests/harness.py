@@ -541,7 +541,9 @@ def take_reply(incoming, method, to_end):
     rest = buffer.read()
     is_cut = is_cut or bool(response.length) or (incoming.was_reset and ends_with_stream)
     is_whole = not is_cut and not rest
-    return Reply(response.status, response.reason, response.getheaders(), body + rest, is_whole)
+    return Reply(
+        response.status, response.reason, response.getheaders(), bytes(body + rest), is_whole
+    )
 
 
 def check_head(data, was_reset=False):
@@ -631,7 +633,7 @@ def seconds_of_a_fifth_client(server, request, last):
     tries = []
     while len(tries) < 3 and 0.5 < min(tries, default=1) < PATIENCE / 2:
         with contextlib.ExitStack() as stack:
-            clients = [stack.enter_context(connect(server)) for _ in range(5)]
+            clients = [stack.enter_context(connect(server, 3 * PATIENCE)) for _ in range(5)]
             begin = time.monotonic()
             for client, data in zip(clients, [request] * 4 + [last], strict=True):
                 client.sendall(data)
