@@ -52,9 +52,10 @@ class Milestone:
 
 def milestones_of(module):
     """Return the Milestones of a file of tests. The first ones, up to IDEA, are the step's idea."""
-    titles = getattr(module, "MILESTONES", [title_of_step(module.STEP)])
-    idea = getattr(module, "IDEA", len(titles))
-    return [Milestone(number, title, number > idea) for number, title in enumerate(titles, 1)]
+    return [
+        Milestone(number, title, number > module.IDEA)
+        for number, title in enumerate(module.MILESTONES, 1)
+    ]
 
 
 class Loop:
@@ -80,8 +81,7 @@ class Loop:
             if step not in self.milestones:
                 self.milestones[step] = milestones_of(item.module)
             notes = dict(item.user_properties)
-            number = min(notes.get("milestone", 1), len(self.milestones[step]))
-            milestone = self.milestones[step][number - 1]
+            milestone = self.milestones[step][notes.get("milestone", 1) - 1]
             milestone.results[item.nodeid] = NOT_RUN
             self.tests[item.nodeid] = step, milestone, notes.get("lesson", f"{step}/README.md")
             if "true until" in notes:
@@ -389,11 +389,6 @@ def progress(server):
 # Words: what the milestones, the sections and the commands are called.
 
 
-def title_of_step(step):
-    """Return the first heading of a step's lesson."""
-    return next(iter(headings(ROOT / step / "README.md").values()))
-
-
 def page_of(step, stage):
     """Return where the lesson of a stage is, such as "step02_http_server/STAGES.md#stage-3-..."."""
     page = f"{step}/STAGES.md"
@@ -425,7 +420,8 @@ def short(text):
     """Return the lines of a text, wrapped; of a long one the first and the last lines."""
     lines = []
     for line in text.splitlines():  # a line of a traceback stays as it is
-        lines += [line] if line.startswith(" ") else textwrap.wrap(line, 92)
+        whole = line.startswith(" ")
+        lines += [line] if whole else textwrap.wrap(line, 92, break_on_hyphens=False)
     if len(lines) > MOST_LINES:  # the last lines of a traceback say most
         lines = [*lines[:4], "...", *lines[5 - MOST_LINES :]]
     return lines

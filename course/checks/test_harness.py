@@ -257,6 +257,32 @@ def test_a_server_that_is_at_work_may_take_its_time(monkeypatch):
     Server([sys.executable, "-c", work + SERVER.format(serve="    pass", flush=True)]).kill()
 
 
+def test_a_server_that_waits_for_a_busy_processor_is_at_work(monkeypatch):
+    """It uses no time, but it would."""
+
+    class Process:
+        state = psutil.STATUS_RUNNING
+
+        def __init__(self, pid):
+            pass
+
+        def children(self, recursive):
+            return []
+
+        def status(self):
+            return self.state
+
+        def cpu_times(self):
+            return 1, 1
+
+    monkeypatch.setattr(harness.sys, "platform", "linux")
+    monkeypatch.setattr(harness.psutil, "Process", Process)
+    work = harness.Work(1)
+    assert work.measure() != work.measure()
+    Process.state = psutil.STATUS_SLEEPING
+    assert work.measure() == work.measure()
+
+
 @pytest.mark.parametrize(
     ("script", "hint"),
     [
@@ -286,34 +312,40 @@ def test_gmt_is_not_the_local_time_of_a_server():
 
 
 TESTS = """
-from tests.harness import get
+import pytest
+from tests.harness import connect, get
 STEP = "step02_http_server"
+kept = []
 
-def test_a(server): get(server, "/")
-def test_b(server): get(server, "/ends-later")
-def test_c(server): get(server, "/")
-def test_d(server): get(server, "/")
-def test_e(server): get(server, "/ends")
-def test_f(server): get(server, "/")
-def test_g(server): get(server, "/fails")
-def test_h(server): get(server, "/")
+@pytest.fixture
+def ended():
+    server = kept.pop()
+    connect(server).close()
+    server.wait()
+
+def test_a(server): get(server)
+def test_during(server): get(server, "/ends"); connect(server).close(); server.wait()
+def test_b(server): get(server)
+def test_before(server): get(server, "/ends"); kept.append(server)
+def test_between(ended, server): get(server)
+def test_c(server): get(server)
+def test_no_answer(server): get(server, "/fails")
+def test_d(server): get(server)
 """
-ENDS = (
-    READ.replace("connection", "request = connection")
-    + r"""
+ENDS = """
+request = connection.recv(65536)
 if b"/fails" in request:
     1 / 0
-connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+connection.sendall(b"HTTP/1.1 200 OK\\r\\n\\r\\n")
 connection.close()
 if b"/ends" in request:
-    time.sleep(0.2 if b"later" in request else 0)
+    listener.accept()
     sys.exit(3)
 """
-)
 
 
 def test_a_server_that_ends_fails_one_test_and_not_those_after_it(tmp_path):
-    """It may end during the test whose answer it was, or during a later one, or between them."""
+    """It may end while a test passes, or after it, or instead of an answer."""
     (tmp_path / "test_some.py").write_text(TESTS)
     serve = textwrap.indent(ENDS, "    ")
     (tmp_path / "server.py").write_text(SERVER.format(serve=serve, flush=True))
@@ -325,7 +357,10 @@ def test_a_server_that_ends_fails_one_test_and_not_those_after_it(tmp_path):
         text=True,
         timeout=120,
     )
-    red = re.findall(r"^(?:FAILED|ERROR) \S*::(\w+)", done.stdout, re.MULTILINE)
-    assert len(red) == 3 and red.count("test_g") == 1, done.stdout
-    assert done.stdout.count("has ended, with exit status 3") == 2, done.stdout
+    red = re.findall(r"^(FAILED|ERROR) \S*::(\w+)", done.stdout, re.MULTILINE)
+    wanted = [("FAILED", "test_no_answer"), ("ERROR", "test_during"), ("ERROR", "test_between")]
+    assert red == wanted, done.stdout
+    ended = "The server has ended, with exit status 3."
+    assert f"The server ended during this test. {ended}" in done.stdout
+    assert f"The server ended after the test before. {ended}" in done.stdout
     assert done.stdout.count("ended, with exit status 1. Its last traceback:") == 1, done.stdout

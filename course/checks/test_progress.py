@@ -3,6 +3,7 @@
 It runs in a copy of the course, so that nobody's own folder mine/ is touched.
 """
 
+import contextlib
 import datetime
 import importlib
 import json
@@ -27,6 +28,7 @@ from course.facts import (
     read_mistakes,
     section,
 )
+from course.loop import short
 from tests.harness import ROOT, STEPS
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="steps 4 and 5 need os.fork")
@@ -39,7 +41,7 @@ def course(tmp_path):
     """A copy of the course, as a learner has it after git clone, but of less patience with red."""
     folder = tmp_path / "course"
     folder.mkdir()
-    for name in ("pyproject.toml", "Makefile", "requirements.txt"):
+    for name in ("pyproject.toml", "Makefile", "README.md", "requirements.txt"):
         shutil.copy(ROOT / name, folder)
     for path in [ROOT / "tests", ROOT / "course", *(ROOT / step for step in STEPS)]:
         shutil.copytree(path, folder / path.name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -62,6 +64,29 @@ def loop(course, *arguments, **environment):
     command = [sys.executable, "-m", "course.progress", *arguments]
     env = os.environ | environment
     return subprocess.run(command, cwd=course, env=env, capture_output=True, text=True, timeout=240)
+
+
+@contextlib.contextmanager
+def started(course, *arguments):
+    """Run course.progress in the background: give what it prints, a stream, and its process."""
+    command = [sys.executable, "-m", "course.progress", *arguments]
+    options = {"stdout": subprocess.PIPE, "text": True, "start_new_session": True}
+    with subprocess.Popen(command, cwd=course, **options) as process:
+        try:
+            yield process.stdout, process
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def read_until(stream, words):
+    """Return what comes on a stream, up to the line with these words."""
+    lines = []
+    for line in stream:
+        lines.append(line)
+        if words in line:
+            return "".join(lines)
+    raise AssertionError(f"No line has {words!r}:\n{''.join(lines)}")
 
 
 def contents(folder):
@@ -419,14 +444,10 @@ def test_the_first_failure_is_shown_before_the_others_are_run(small):
         )
     )
     (small / "mine" / "passing").write_text("test_a test_b test_d")
-    command = [sys.executable, "-m", "course.progress", "04"]
-    with subprocess.Popen(command, cwd=small, stdout=subprocess.PIPE, text=True) as check:
-        for line in check.stdout:
-            if "All that pytest says" in line:
-                break
-        assert line, "The check waits for the other tests before it says which one fails."
+    with started(small, "04") as (shown, _):
+        read_until(shown, "All that pytest says")
         (small / "mine" / "go on").touch()
-        assert "ok   1 of   1   Who talks to whom" in check.stdout.read()
+        assert "ok   1 of   1   Who talks to whom" in shown.read()
 
 
 def test_after_a_failure_the_rest_is_run_for_some_seconds_only(small):
@@ -463,11 +484,18 @@ def test_a_test_that_takes_too_long_is_named(small):
     assert "test_b took more than 3 seconds, which is the limit of one test." in done.stdout
 
 
-@pytest.mark.parametrize("passing", ["test_b", "test_b test_zb"])
-def test_a_flaw_of_this_step_need_not_be_there_beyond_it(small, passing):
+@pytest.mark.parametrize(
+    ("passing", "said"),
+    [
+        ("test_b", False),  # the flaw is not there, and nothing of the next step
+        ("test_b test_zb", True),
+        ("test_a test_zb", False),  # what fails is no flaw
+    ],
+)
+def test_a_flaw_of_this_step_need_not_be_there_beyond_it(small, passing, said):
     done, _ = check_small(small, passing)
-    has_gone_on = "test_zb" in passing
-    assert ("your server has gone on to step 5" in done.stdout) == has_gone_on, done.stdout
+    assert ("your server has gone on to step 5" in done.stdout) == said, done.stdout
+    assert ("has gone on" in done.stdout) == said
 
 
 def test_what_became_of_the_server_is_said(course):
@@ -476,6 +504,11 @@ def test_what_became_of_the_server_is_said(course):
     done = loop(course, "02")
     assert "    The server has ended, with exit status 1. Its last traceback:\n" in done.stdout
     assert "\n        ZeroDivisionError: division by zero\n" in done.stdout
+
+
+def test_the_name_of_a_section_is_not_cut_at_the_end_of_a_line():
+    [_, second] = short(f"{'word ' * 17}a-long-word-with-many-hyphens")
+    assert second == "a-long-word-with-many-hyphens"
 
 
 ENDS = """
@@ -490,14 +523,11 @@ listener.accept()
 def test_a_server_that_prints_nothing_gets_its_first_verdict_within_seconds(course):
     (course / "mine").mkdir()
     (course / "mine" / "server.py").write_text(ENDS.replace(", flush=True", ""))
-    command = [sys.executable, "-m", "course.progress", "02"]
     begin = time.monotonic()
-    with subprocess.Popen(command, cwd=course, stdout=subprocess.PIPE, text=True) as check:
-        for line in check.stdout:
-            if "Did you flush?" in line:
-                break
+    with started(course, "02") as (shown, _):
+        read_until(shown, "Did you flush?")
         seconds = time.monotonic() - begin
-        assert line and seconds < 5 + BUSY, f"The first verdict came after {seconds:.1f} s."
+    assert seconds < 5 + BUSY, f"The first verdict came after {seconds:.1f} s."
 
 
 @pytest.mark.parametrize(
@@ -554,7 +584,7 @@ def test_a_command_may_end_with_the_name_of_a_python_file(course):
     command = shlex.join([sys.executable, "step01_echo_socket/server.py"])
     done = loop(course, "01", "--server", command)
     assert done.returncode == 0 and "Step 1 is done." in done.stdout, done.stdout + done.stderr
-    assert "mine" not in done.stdout, "Nothing of mine/ is said of another server."
+    assert done.stdout.endswith("Step 1 is done.\n"), "Nothing of mine/ is said of another server."
 
 
 def test_a_milestone_of_which_nothing_can_be_tested_is_not_green(course):
@@ -609,26 +639,15 @@ def test_progress_of_the_course_itself(course):
 
 def test_watch_checks_again_at_each_save(small):
     (small / "mine" / "passing").write_text("test_a")
-    command = [sys.executable, "-m", "course.progress", "04", "--watch"]
-    with subprocess.Popen(command, cwd=small, stdout=subprocess.PIPE, text=True) as watch:
-        read_until(watch.stdout, "Red is right at first")
+    with started(small, "04", "--watch") as (shown, watch):
+        read_until(shown, "Red is right at first")
         (small / "mine" / "passing").write_text("test_a test_b")  # no file of Python's
         (small / "mine" / "server.py").write_text("# saved")
-        assert "Saved: server.py\n" in read_until(watch.stdout, "Saved")
-        assert "  ok  1. It forks" in read_until(watch.stdout, "Red is right at first")
-        watch.send_signal(signal.SIGINT)
-        assert "Traceback" not in watch.stdout.read()
-    assert watch.returncode == 0
-
-
-def read_until(stream, words):
-    """Return what comes on a stream, up to the line with these words."""
-    lines = []
-    for line in stream:
-        lines.append(line)
-        if words in line:
-            return "".join(lines)
-    raise AssertionError(f"No line has {words!r}:\n{''.join(lines)}")
+        assert "Saved: server.py\n" in read_until(shown, "Saved")
+        assert "  ok  1. It forks" in read_until(shown, "Red is right at first")
+        os.killpg(watch.pid, signal.SIGINT)  # as Ctrl-C does
+        assert "Traceback" not in shown.read()
+        assert watch.wait() == 0
 
 
 def test_an_exercise_is_tested_in_a_copy_of_mine(course):
@@ -734,6 +753,22 @@ def test_each_test_of_a_step_names_a_section_that_exists(step):
         assert len(marks) == 1, f"{name} needs one marker: @pytest.mark.lesson(a heading's anchor)"
         where = marks[0].args[0]
         assert section(where if "#" in where else f"{step}/README.md#{where}")
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_the_tests_of_a_step_stand_in_three_to_six_milestones(step):
+    module = importlib.import_module(f"tests.{file_of_tests(step).stem}")
+    number = len(module.MILESTONES)
+    assert 3 <= number <= 6 and 1 <= module.IDEA <= number
+    assert STAGES[step] in (1, number), "In steps 2 and 3 the milestones are the stages."
+    script = (
+        "from course.loop import Loop, run; loop = Loop();"
+        f"run(loop, [{step!r}], '{step}/server.py', '--collect-only');"
+        f"print(*(len(milestone.results) for milestone in loop.milestones[{step!r}]))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    counts = [int(count) for count in done.stdout.splitlines()[-1].split()]
+    assert len(counts) == number and all(counts), f"A milestone has no duty of its own: {counts}"
 
 
 def test_a_codespace_runs_the_course():
