@@ -26,13 +26,13 @@ class Part(NamedTuple):
 
 
 PARTS = [
-    Part("make test", 120),  # first, since here nothing is installed yet, as with a learner
-    Part("make lint", 60),
-    Part("make notebooks", 180),
-    Part("make bench-quick", 150),
-    Part("make checks", 700),
+    Part("make test", 100),  # first, since here nothing is installed yet, as with a learner
+    Part("make lint", 30),
+    Part("make notebooks", 120),
+    Part("make bench-quick", 110),
+    Part("make checks", 600),
 ]
-OTHER_PYTHON = 60  # the budget of the steps' tests on another Python
+OTHER_PYTHON = 40  # the budget of the steps' tests on another Python
 
 
 def other_pythons():
