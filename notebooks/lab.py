@@ -41,6 +41,8 @@ ask = functools.partial(harness.ask, to_end=True)
 get = functools.partial(harness.get, to_end=True)
 read_reply = functools.partial(harness.read_reply, to_end=True)
 
+harness.IDLE = harness.PATIENCE  # here an application may sleep: that is no reason to give up
+
 os.environ["PYTHON_COLORS"] = "0"  # Jupyter asks all programs for colours: not in our outputs
 SCRIPT_SECONDS = 30  # a script that takes longer is ended
 
