@@ -363,6 +363,20 @@ def check_orderly_stop(server, gate, stop, send_stop):
         check_order()
 
 
+@pytest.mark.milestone(4)
+@pytest.mark.lesson("the-orderly-stop")
+@pytest.mark.course("where a language leaves it to the system, the signal itself ends a server")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_server_that_is_told_to_stop_ends_with_status_0(start, number):
+    server = start(APPLICATION)
+    server.send_signal(number)
+    status = server.wait()
+    assert status == 0, (
+        f"The server got {signal.Signals(number).name}, and ended with status {status}. Its "
+        f"handler lets serve return, so the status is 0.\n{server.report()}"
+    )
+
+
 def was_killed(server):
     """Return whether a signal has ended the server."""
     return server.process.returncode < 0
