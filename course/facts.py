@@ -57,10 +57,10 @@ def read_mistakes():
     return mistakes
 
 
-BEHIND = "> 本节落后于英文版。"  # the first line of a Chinese section whose English has moved on
-PAGE_BEHIND = (
-    "> 本页落后于英文版。"  # the first line of a Chinese page whose English was edited as a whole
-)
+# What a Chinese section says in its first line if its English has moved on, and a Chinese page if
+# its English was edited as a whole.
+BEHIND = "> 本节落后于英文版。"
+PAGE_BEHIND = "> 本页落后于英文版。"
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
