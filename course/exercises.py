@@ -5,6 +5,7 @@ which it may leave files, and its message begins with "Not yet: ".
 """
 
 import calendar
+import os
 import re
 import shutil
 import signal
@@ -29,6 +30,7 @@ from tests.harness import (
     receive_all,
     wait_until,
 )
+from tests.processes import children
 
 
 class Exercise(NamedTuple):
@@ -249,16 +251,14 @@ def prove_step04_2(folder):
         expect(len({match[1] for match in found}) == 3, f"one process gave two of {replies}.")
 
 
-def children(server):
-    return psutil.Process(server.pid).children()
-
-
 def prove_step04_4(folder):
     with run(folder) as server:
         for _ in range(5):
             get(server)
-            pid = children(server)[-1].pid
-            wait_until(lambda: not is_at_work(pid), "The child does not end.")  # noqa: B023
+            wait_until(
+                lambda: not any(map(is_at_work, children(server))),
+                "Not yet: a child does not end.",
+            )
         zombies = len(children(server))
         expect(zombies <= 1, f"{zombies} zombies are left after 5 requests.")
 
@@ -271,7 +271,7 @@ def prove_step04_5(folder):
         expect(count <= 32, f"there are {count} children.")
         silent = [connect(server) for _ in range(32)]
         wait_until(
-            lambda: sum(is_at_work(child.pid) for child in children(server)) == 32,
+            lambda: sum(map(is_at_work, children(server))) == 32,
             "Not yet: 32 clients are not served side by side.",
         )
         with connect(server, timeout=0.3) as last:
@@ -296,9 +296,9 @@ def prove_step05_1(folder):
         logged(server, r"child \d+ ended with exit status 0$")
         with connect(server) as connection:
             connection.sendall(b"GET ")
-            [child] = wait_until(lambda: children(server), "There is no child.")
-            child.send_signal(signal.SIGKILL)
-            logged(server, rf"child {child.pid} was killed by SIGKILL$")
+            [child] = wait_until(lambda: children(server), "Not yet: there is no child.")
+            os.kill(child, signal.SIGKILL)
+            logged(server, rf"child {child} was killed by SIGKILL$")
 
 
 def prove_step05_2(folder):
@@ -334,12 +334,12 @@ def prove_step05_4(folder):
     copy = hasty(folder, r"\bSTOP_SECONDS = 10\b", "STOP_SECONDS = 1")
     with run(copy) as server, connect(server) as connection:
         connection.sendall(format_request("/slow?seconds=30"))
-        [child] = wait_until(lambda: children(server), "There is no child.")
+        [child] = wait_until(lambda: children(server), "Not yet: there is no child.")
         server.send_signal(signal.SIGTERM)
         status = server.wait(20)
         expect(status == 0, f"SIGTERM ended the server with status {status}, not 0.")
-        expect(not is_at_work(child.pid), f"child {child.pid} works on as an orphan.")
-        logged(server, rf"child {child.pid} ended with -9$")
+        expect(not is_at_work(child), f"child {child} works on as an orphan.")
+        logged(server, rf"child {child} ended with -9$")
 
 
 def prove_step06_1(folder):
@@ -364,7 +364,8 @@ def prove_step06_2(folder):
 
 def prove_step06_3(folder):
     with run(folder, "--workers", "2") as server:
-        workers = wait_until(lambda: len(children(server)) == 2 and children(server), "2 workers")
+        wait_until(lambda: len(children(server)) == 2, "Not yet: there are not two workers.")
+        workers = [psutil.Process(pid) for pid in children(server)]
         for _ in range(10):
             get(server)
         time.sleep(0.5)  # until both are idle

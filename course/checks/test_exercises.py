@@ -107,6 +107,11 @@ def test_an_exercise_begins_red_and_its_solution_is_green(exercise, tmp_path):
     prove(folder)
 
 
+def test_who_collects_each_child_at_once_has_done_more_than_exercise_4_asks(tmp_path):
+    folder = shutil.copytree(ROOT / "step05_zombies", tmp_path / "mine")
+    proof_of(read_exercises("step04_fork")[3])(folder)
+
+
 @exercises
 def test_a_solution_breaks_nothing_else(exercise, tmp_path):
     folder = shutil.copytree(ROOT / exercise.step, tmp_path / "mine")
