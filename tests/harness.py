@@ -350,11 +350,16 @@ class Connection(socket.socket):
     server = None
 
 
-def connect(server, timeout=PATIENCE):
-    """Return a socket connected to a server. Each wait on it ends after timeout seconds."""
+def connect(server, timeout=PATIENCE, buffer=None):
+    """Return a socket connected to a server. Each wait on it ends after timeout seconds.
+
+    buffer: how many bytes that this client has not read the system keeps; None: as it likes.
+    """
     connection = Connection()
     connection.server = server
     connection.settimeout(timeout)
+    if buffer:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
     try:
         connection.connect(server.address)
     except ConnectionRefusedError:
@@ -369,14 +374,9 @@ def connect(server, timeout=PATIENCE):
     return connection
 
 
-def connect_with_small_buffer(server, timeout=PATIENCE):
+def connect_with_small_buffer(server):
     """Return a connected socket whose buffer takes few bytes that this client has not read."""
-    connection = Connection()
-    connection.server = server
-    connection.settimeout(timeout)
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
-    connection.connect(server.address)
-    return connection
+    return connect(server, buffer=16 * 1024)
 
 
 def receive_to_end(connection):
