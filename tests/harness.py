@@ -410,9 +410,9 @@ def receive_all(connection):
     return data
 
 
-def exchange(server, data, timeout=PATIENCE):
+def exchange(server, data):
     """Connect, send bytes, and return all bytes that come back until the end of the stream."""
-    with connect(server, timeout) as connection:
+    with connect(server) as connection:
         with contextlib.suppress(ConnectionError):  # the server may answer before it has read all
             connection.sendall(data)
         return receive_all(connection)
@@ -617,10 +617,10 @@ def get(
     return ask(server, format_request(target, method, headers, version), timeout, to_end)
 
 
-def post(server, target, body, headers=(), timeout=PATIENCE):
+def post(server, target, body, headers=()):
     """Send a request with a body of bytes, and return the Reply."""
     head = format_request(target, "POST", [f"Content-Length: {len(body)}", *headers])
-    return ask(server, head + body, timeout)
+    return ask(server, head + body)
 
 
 def seconds_of_a_fifth_client(server, request, last):

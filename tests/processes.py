@@ -59,9 +59,9 @@ def children(server):
         raise AssertionError(server.state()) from None
 
 
-def who_answers(server, timeout=PATIENCE):
+def who_answers(server):
     """Return two PIDs: of the process that answers a request, and of its parent."""
-    pid, parent_pid = get(server, "/process", timeout=timeout).body.split()
+    pid, parent_pid = get(server, "/process").body.split()
     return int(pid), int(parent_pid)
 
 
