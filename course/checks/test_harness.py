@@ -23,6 +23,7 @@ from tests.harness import (
     RUNS,
     Server,
     connect,
+    exchange,
     format_request,
     get,
     parse_reply,
@@ -50,6 +51,20 @@ def test_a_killed_test_run_leaves_no_server(number):
         lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie",
         f"The server {pid} outlived the test run that started it.",
     )
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there no program begins with Ctrl-C ignored")
+def test_ctrl_c_ends_a_server_also_where_the_test_run_ignores_it():
+    script = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "from tests.harness import Server\n"
+        "with Server([sys.executable, sys.argv[1], '--port', '0']) as server:\n"
+        "    server.send_signal(signal.SIGINT)\n"
+        "    server.wait()\n"
+    )
+    command = [sys.executable, "-c", script, ROOT / "step01_echo_socket" / "server.py"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
 
 
 def test_no_client_asks_a_proxy_for_a_server_of_this_machine():
@@ -181,6 +196,28 @@ def test_the_client_asks_the_server_to_close():
     assert kept.lower().count(b"connection:") == 1
 
 
+@pytest.mark.parametrize(
+    ("data", "hint"),
+    [
+        (b"HTTP/1.1 200 OK\n\n", "The status line ends with LF alone"),
+        (b"HTTP/1.1 200 OK\r\nA: b\r\n", "No empty line ends the headers"),
+        (b"HTTP/2 200 OK\r\n\r\n", "No HTTP status line came back, but b'HTTP/2"),
+    ],
+    ids=["LF", "no empty line", "HTTP/2"],
+)
+def test_what_is_no_answer_gets_a_hint(data, hint):
+    with pytest.raises(AssertionError, match=re.escape(hint)):
+        parse_reply(data)
+
+
+@pytest.mark.parametrize("read", [get, lambda server: exchange(server, format_request())])
+def test_an_answer_without_an_end_fails(read, monkeypatch):
+    monkeypatch.setattr(harness, "MOST_BYTES", 1000)
+    with answering(OK + b"\r\n" + bytes(5000)) as server:
+        with pytest.raises(AssertionError, match="The connection goes on and on"):
+            read(server)
+
+
 ENDED = "The server has ended, with exit status 3."
 
 
@@ -296,13 +333,39 @@ def test_a_server_that_waits_for_a_busy_processor_is_at_work(monkeypatch):
             "import sys; print('no argument', file=sys.stderr); sys.exit(3)",
             "The server ended with exit status 3, before it printed its first line",
         ),
+        (
+            "import sys; print('unknown error 0', file=sys.stderr); sys.exit(3)",
+            "The server ended with exit status 3, before it printed its first line",
+        ),
     ],
-    ids=["argument", "other"],
+    ids=["argument", "other", "a number of the line"],
 )
 def test_a_server_that_ends_at_once_says_why(script, hint):
     with pytest.raises(AssertionError) as failed:
         Server([sys.executable, "-c", script, "apps:hello", "--port", "0"])
     assert str(failed.value).startswith(hint)
+
+
+def test_what_a_server_prints_need_be_no_text():
+    with running("sys.stdout.buffer.write(b'\\xff\\nmore\\n'); sys.stdout.flush()") as server:
+        connect(server).close()
+        server.wait_for_line("^more$")
+
+
+def test_a_line_that_cannot_come_any_more_is_not_waited_for():
+    with running("print('last', file=sys.stderr); sys.exit()") as server:
+        connect(server).close()
+        assert server.wait_for_line("^last$", "either") == "last"
+        begin = time.monotonic()
+        with pytest.raises(AssertionError, match="printed no line with 'more' on stdout or stderr"):
+            server.wait_for_line("more", "either")
+        assert time.monotonic() - begin < PATIENCE
+
+
+def test_a_server_that_a_test_has_killed_did_not_end_by_itself():
+    with running() as server:
+        server.kill()
+        assert server.state() == RUNS
 
 
 def test_gmt_is_not_the_local_time_of_a_server():
