@@ -144,6 +144,7 @@ while True:
 {serve}
 """
 READ = "connection.recv(65536)\n"
+UNREAD = "connection.recv(1, socket.MSG_PEEK)\n"  # the request has come: its close is a reset
 
 
 def running(serve="", flush=True):
@@ -228,7 +229,7 @@ ENDED = "The server has ended, with exit status 3."
         (f"{READ}sys.exit(3)", ["b'': the connection was closed without", ENDED]),
         (f"{READ}1 / 0", ["ended, with exit status 1. Its last traceback:", "ZeroDivisionError"]),
         ("import os, signal; os.kill(os.getpid(), signal.SIGTERM)", ["with the signal SIGTERM."]),
-        ("sys.exit(3)", ["the connection was reset without an answer", ENDED]),
+        (f"{UNREAD}sys.exit(3)", ["the connection was reset without an answer", ENDED]),
         (KEEP, ["No answer came, and the connection stays open", RUNS]),
         (f"connection.sendall(b'HTTP/1.1 200 OK')\n{KEEP}", ["b'HTTP/1.1 200 OK' came, then"]),
     ],
