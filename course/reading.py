@@ -35,13 +35,8 @@ def pages():
 
 def visible(text):
     """Return a page without what is folded; of a fold its summary stays."""
-    fold = re.compile(
-        r"^( *)<details>.*?(<summary>.*?</summary>)?(?:(?!<details>).)*?</details>", re.S | re.M
-    )
-    before = None
-    while before != text:  # a fold may hold another
-        before, text = text, fold.sub(lambda match: match[1] + (match[2] or ""), text)
-    return text
+    fold = re.compile(r"^( *)<details>\s*(<summary>.*?</summary>)?.*?</details>", re.S | re.M)
+    return fold.sub(lambda match: match[1] + (match[2] or ""), text)
 
 
 def sentences(text):

@@ -5,7 +5,7 @@ What is measured, and how, is in course/reading.py: python -m course.reading PAG
 
 import pytest
 
-from course.reading import SHORT, measure, pages
+from course.reading import SHORT, measure, pages, visible
 from tests.harness import ROOT
 
 MOST_LINES = 450  # that a reader sees before he unfolds anything
@@ -58,6 +58,13 @@ ALL = [path.relative_to(ROOT).as_posix() for path in pages()]
 def reading_of(page):
     """Return the Reading of a page, which is named from the root folder."""
     return measure((ROOT / page).read_text("utf-8"))
+
+
+def test_of_a_fold_its_summary_is_visible():
+    fold = "<details><summary>Hint</summary>\n\nAsk.\n\n</details>\n"
+    assert visible(f"One.\n{fold}Two.\n{fold}") == (
+        "One.\n<summary>Hint</summary>\nTwo.\n<summary>Hint</summary>\n"
+    )
 
 
 def test_each_edited_page_is_there():
