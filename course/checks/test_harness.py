@@ -394,7 +394,8 @@ def test_before(server): get(server, "/ends"); kept.append(server)
 def test_between(ended, server): get(server)
 def test_c(server): get(server)
 def test_no_answer(server): get(server, "/fails")
-def test_d(server): get(server)
+def test_wrong(server): kept.append(server.pid); assert False
+def test_d(server): get(server); assert server.pid != kept.pop()
 """
 ENDS = """
 request = connection.recv(65536)
@@ -409,7 +410,10 @@ if b"/ends" in request:
 
 
 def test_a_server_that_ends_fails_one_test_and_not_those_after_it(tmp_path):
-    """It may end while a test passes, or after it, or instead of an answer."""
+    """It may end while a test passes, or after it, or instead of an answer.
+
+    One that does not end, but fails a test, may hang: the next test has another one.
+    """
     (tmp_path / "test_some.py").write_text(TESTS)
     serve = textwrap.indent(ENDS, "    ")
     (tmp_path / "server.py").write_text(SERVER.format(serve=serve, flush=True))
@@ -422,8 +426,10 @@ def test_a_server_that_ends_fails_one_test_and_not_those_after_it(tmp_path):
         timeout=120,
     )
     red = re.findall(r"^(FAILED|ERROR) \S*::(\w+)", done.stdout, re.MULTILINE)
-    wanted = [("FAILED", "test_no_answer"), ("ERROR", "test_during"), ("ERROR", "test_between")]
+    wanted = [("FAILED", "test_no_answer"), ("FAILED", "test_wrong")]
+    wanted += [("ERROR", "test_during"), ("ERROR", "test_between")]
     assert red == wanted, done.stdout
+    assert RUNS not in done.stdout, "It goes without saying."
     ended = "The server has ended, with exit status 3."
     assert f"The server ended during this test. {ended}" in done.stdout
     assert f"The server ended after the test before. {ended}" in done.stdout

@@ -83,6 +83,12 @@ def test_a_server_finds_the_applications_of_the_tests(tmp_path, server):
     assert_passed(run_a_test(server, tmp_path, step, PYTHONPATH=str(ROOT)))
 
 
+def test_a_command_finds_the_modules_of_the_learner_too(tmp_path):
+    write_server(tmp_path / "server.py", condition=f"{str(tmp_path / 'own')!r} in sys.path")
+    command = f"'{sys.executable}' server.py"
+    assert_passed(run_a_test(command, tmp_path, PYTHONPATH=str(tmp_path / "own")))
+
+
 @pytest.mark.parametrize(
     "server",
     [
