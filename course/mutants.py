@@ -150,23 +150,27 @@ def first_failure(repository, words):
     end, failure = time.monotonic() + SECONDS, "There is no end of it."
     with tempfile.TemporaryFile("w+") as output:
         run = subprocess.Popen(command, cwd=repository, stdout=output, stderr=output)
-        while time.monotonic() < end and len(processes_below()) < MOST_PROCESSES:
-            if run.poll() is not None:
-                output.seek(0)
-                lines = [line.strip() for line in output if line.startswith(("FAILED", "ERROR"))]
-                assert run.returncode in (0, 1, 5), f"pytest does not run: {words} {lines}"
-                failure = lines[0] if run.returncode == 1 else None
-                break
-            for child in psutil.Process().children():
-                if child.pid != run.pid:  # it lost its parent: collect it when it has ended
-                    os.waitpid(child.pid, os.WNOHANG)
-            time.sleep(0.3)
-        while left := processes_below():  # they may go on forking while they are ended
-            for process in left:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    process.kill()
-            run.wait()
-            psutil.wait_procs(left, 1)
+        try:
+            while time.monotonic() < end and len(processes_below()) < MOST_PROCESSES:
+                if run.poll() is not None:
+                    output.seek(0)
+                    lines = [
+                        line.strip() for line in output if line.startswith(("FAILED", "ERROR"))
+                    ]
+                    assert run.returncode in (0, 1, 5), f"pytest does not run: {words} {lines}"
+                    failure = lines[0] if run.returncode == 1 else None
+                    break
+                for child in psutil.Process().children():
+                    if child.pid != run.pid:  # it lost its parent: collect it when it has ended
+                        os.waitpid(child.pid, os.WNOHANG)
+                time.sleep(0.3)
+        finally:
+            while left := processes_below():  # they may go on forking while they are ended
+                for process in left:
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        process.kill()
+                run.wait()
+                psutil.wait_procs(left, 1)
     return failure
 
 
