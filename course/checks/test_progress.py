@@ -515,7 +515,8 @@ ENDS = """
 import socket
 listener = socket.create_server(("127.0.0.1", 0))
 print("Listening on http://{}:{}".format(*listener.getsockname()), flush=True)
-listener.accept()
+connection, _ = listener.accept()
+connection.recv(1, socket.MSG_PEEK)  # the request has come: its close is a reset
 1 / 0
 """
 
