@@ -2,7 +2,7 @@
 
     .venv/bin/python -m course.reading [PAGE ...]
 
-Visible is what a reader sees before he unfolds anything. Sentences are those of the prose, visible
+Visible is what a reader sees before unfolding anything. Sentences are those of the prose, visible
 or not: code, tables, headings and comments are left out.
 """
 

@@ -912,7 +912,7 @@ def assert_hold_up_nobody(server, request_bytes):
     seconds = seconds_of_a_fifth_client(server, request_bytes, format_request())
     assert seconds < 0.5, (
         f"Four clients had read their answers, and kept their ends of the connections open. The "
-        f"answer of a fifth client took {seconds:.2f} s. Wait for nobody who has all of his answer."
+        f"answer of a fifth client took {seconds:.2f} s. Wait for nobody who has all of the answer."
     )
 
 

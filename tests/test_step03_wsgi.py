@@ -635,7 +635,7 @@ def test_an_application_that_raises_gives_500_and_a_traceback(server, page):
         )
         assert b"Traceback" not in reply.body, (
             "The traceback is for who runs the server, in the log, and not for the client: it "
-            "tells him what your program looks like from inside."
+            "shows what your program looks like from inside."
         )
     assert_alive(server, "an application that raised")
 
@@ -1180,7 +1180,7 @@ def test_clients_that_keep_their_ends_open_hold_up_nobody(server, target):
     seconds = seconds_of_a_fifth_client(server, *requests)
     assert seconds < 0.5, (
         f"Four clients had read their answers, and kept their ends of the connections open. The "
-        f"answer of a fifth client took {seconds:.2f} s. Wait for nobody who has all of his answer."
+        f"answer of a fifth client took {seconds:.2f} s. Wait for nobody who has all of the answer."
     )
 
 
@@ -1332,7 +1332,7 @@ def test_a_header_that_HTTP_does_not_allow_is_never_sent(server, name, value):
     target = "/with_header" + query(name=name, value=value)
     reply = assert_refused(server, target, f"the header {name!r} with the value {value!r}")
     assert reply.header("Set-Cookie") is None and reply.header("X-Other") is None, (
-        "A line break in a header let its author add headers of his own. Refuse CR and LF."
+        "A line break in a header let its author add other headers. Refuse CR and LF."
     )
 
 

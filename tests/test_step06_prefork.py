@@ -511,7 +511,7 @@ def test_clients_that_keep_their_ends_open_hold_up_no_worker(two, target):
     seconds = seconds_of_a_fifth_client(two, *requests)
     assert seconds < 0.5, (
         f"Four clients had read their answers, and kept their ends of the connections open. The "
-        f"answer of a fifth client took {seconds:.2f} s. Wait for nobody who has all of his answer."
+        f"answer of a fifth client took {seconds:.2f} s. Wait for nobody who has all of the answer."
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 from course.reading import SHORT, measure, pages, visible
 from tests.harness import ROOT
 
-MOST_LINES = 450  # that a reader sees before he unfolds anything
+MOST_LINES = 450  # that a reader sees before unfolding anything
 WORDS = 12.5, 17  # a sentence, on average
 MOST_SHORT = 0.125  # of the sentences
 
