@@ -67,7 +67,7 @@ class Gate:
 def application(environ, start_response):
     """Answer with the page that the path names; its argument is the query."""
     page = PAGES[environ["PATH_INFO"]]
-    argument = urllib.parse.unquote(environ["QUERY_STRING"])
+    argument = urllib.parse.unquote(environ.get("QUERY_STRING", ""))
     start_response("200 OK", [("Content-Type", "text/plain")])
     return page(environ, argument)
 
