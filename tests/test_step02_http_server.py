@@ -1143,28 +1143,39 @@ def test_a_request_is_read_to_its_last_byte(server, request_bytes, statuses, rul
     )
 
 
+CUT = {
+    "recv returned b'': no more bytes will come, and what came is not a request.": {
+        "request line": (2, b"GE", 400),
+        "headers": (3, b"GET / HTTP/1.1\r\nHost: x\r\n", 400),
+        "body": (3, sized(b"5", b"abc"), 400),
+        "chunk": (5, chunks(b"3\r\nab"), 400),
+        "chunks": (5, chunks(b"3\r\nabc\r\n"), 400),
+        "trailers": (5, chunks(b"0\r\n"), 400),
+    }
+}
+
+
 @pytest.mark.lesson("what-the-server-refuses-and-how")
 @pytest.mark.parametrize(
-    ("request_bytes", "statuses", "rule"),
-    rows(
-        {
-            "recv returned b'': no more bytes will come, and what came is not a request.": {
-                "request line": (2, b"GE", 400),
-                "headers": (3, b"GET / HTTP/1.1\r\nHost: x\r\n", 400),
-                "body": (3, sized(b"5", b"abc"), 400),
-                "chunk": (5, chunks(b"3\r\nab"), 400),
-                "chunks": (5, chunks(b"3\r\nabc\r\n"), 400),
-                "trailers": (5, chunks(b"0\r\n"), 400),
-            }
-        },
-        "no more bytes will come",
-    ),
+    ("request_bytes", "statuses", "rule"), rows(CUT, "no more bytes will come")
 )
 def test_a_stream_that_ends_too_early_is_no_request(server, request_bytes, statuses, rule):
     status = answer_to_a_cut_request(server, request_bytes)
     assert status in (None, 408, *statuses), (
         f"The stream ended after {request_bytes[-20:]!r}, and got {status}. {rule} Answer 400, or "
         "close."
+    )
+
+
+@pytest.mark.lesson("what-the-server-refuses-and-how")
+@pytest.mark.course("a server may close without a word, or say 408")
+@pytest.mark.parametrize(
+    ("request_bytes", "statuses", "rule"), rows(CUT, "no more bytes will come")
+)
+def test_a_client_whose_stream_ends_too_early_gets_400(server, request_bytes, statuses, rule):
+    status = answer_to_a_cut_request(server, request_bytes)
+    assert status in statuses, (
+        f"The stream ended after {request_bytes[-20:]!r}, and got {status}, not 400. {rule}"
     )
 
 
