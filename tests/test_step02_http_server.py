@@ -818,6 +818,18 @@ def test_a_long_upload_does_not_fill_the_memory(start):
     )
 
 
+@pytest.mark.lesson("framing-where-does-a-message-end")
+@pytest.mark.course("how much of a body stays in memory is each server's own choice")
+@pytest.mark.milestone(4, "during an upload of 20 MiB")
+def test_a_body_of_more_than_one_mib_goes_to_a_file(start):
+    reply, grown = upload(start(), 20)
+    assert reply.status == 200, f"An upload to / got {reply.status} {reply.reason}, not 200."
+    assert grown < 8, (
+        f"The server grew by {grown:.0f} MiB during an upload of 20 MiB. A body of more "
+        "than 1 MiB goes to a file."
+    )
+
+
 # After the answer: who closes, and when?
 
 UNREAD = {
