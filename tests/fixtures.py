@@ -241,6 +241,14 @@ def hooks(server):
 
 
 @pytest.fixture
+def fork_fails(hooks, tmp_path):
+    """A file, and the environment of a server in which fork fails as long as that file is there."""
+    switch = tmp_path / "fork_fails"
+    switch.touch()
+    return switch, {"FORK_FAILS_WHILE": str(switch)}
+
+
+@pytest.fixture
 def gate(tmp_path):
     """A gate at which requests for gate.target wait until gate.open(): see class Gate."""
     from tests.applications.fork_apps import Gate  # needs a POSIX system

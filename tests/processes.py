@@ -99,6 +99,20 @@ def check_no_traceback(server):
     )
 
 
+def check_prints_once(server, stream, number, hint):
+    """Check that what an application prints is on a stream once, after a signal: its number."""
+    for text in ("first", "second"):
+        get(server, f"/print?{text}", to_end=True)
+    server.send_signal(number)
+    server.wait()
+    output = "\n".join(server.output(stream))
+    counts = [output.count("<first>"), output.count("<second>")]
+    assert counts == [1, 1], (
+        f"The application wrote <first> and <second>, without a line end, and they are on {stream} "
+        f"{counts} times, not once each. {hint} {stream} has:\n{output}"
+    )
+
+
 def check_end(server, seconds=PATIENCE):
     """Check that a server which was told to stop ends with status 0, and no traceback.
 

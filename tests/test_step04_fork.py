@@ -27,6 +27,7 @@ from tests.processes import (
     check_answer,
     check_end,
     check_no_traceback,
+    check_prints_once,
     children,
     who_answers,
 )
@@ -280,18 +281,9 @@ def test_a_child_serves_one_client_and_ends(server):
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
 def test_what_an_application_prints_is_there_once(start, stream):
     server = start(APPLICATION)
-    for text in ("first", "second"):
-        get(server, f"/print?{text}", to_end=True)
-    server.send_signal(signal.SIGINT)
-    server.wait()
-    output = "\n".join(server.output(stream))
-    counts = [output.count("<first>"), output.count("<second>")]
-    assert counts == [1, 1], (
-        f"The application wrote <first> and <second>, without a line end, and they are on {stream} "
-        f"{counts} times, not once each. What a process writes waits in a buffer of its own. "
-        "os._exit does not flush it, and each child gets a copy of what the parent left in it. "
-        f"{stream} has:\n{output}"
-    )
+    hint = "What a process writes waits in a buffer of its own. os._exit does not flush it, and "
+    hint += "each child gets a copy of what the parent left in it."
+    check_prints_once(server, stream, signal.SIGINT, hint)
 
 
 @pytest.mark.milestone(4)
@@ -476,11 +468,9 @@ def test_a_restarted_server_gets_its_port_back(start):
 @pytest.mark.lesson("fork-can-fail")
 @pytest.mark.new("fork failed, and the client got")
 @pytest.mark.flaw(last="step05_zombies")
-@pytest.mark.usefixtures("hooks")
-def test_a_fork_that_fails_is_answered_503(start, tmp_path):
-    switch = tmp_path / "fork_fails"
-    switch.touch()
-    server = start(APPLICATION, environment={"FORK_FAILS_WHILE": str(switch)})
+def test_a_fork_that_fails_is_answered_503(start, fork_fails):
+    switch, environment = fork_fails
+    server = start(APPLICATION, environment=environment)
     check_503(server)
     switch.unlink()
     assert get(server, "/process").status == 200, (
@@ -492,11 +482,9 @@ def test_a_fork_that_fails_is_answered_503(start, tmp_path):
 @pytest.mark.lesson("fork-can-fail")
 @pytest.mark.new("fork failed, and the client got")
 @pytest.mark.flaw(last="step05_zombies")
-@pytest.mark.usefixtures("hooks")
-def test_a_server_that_cannot_fork_waits_for_nobody(start, tmp_path):
-    switch = tmp_path / "fork_fails"
-    switch.touch()
-    server = start(APPLICATION, environment={"FORK_FAILS_WHILE": str(switch)})
+def test_a_server_that_cannot_fork_waits_for_nobody(start, fork_fails):
+    _, environment = fork_fails
+    server = start(APPLICATION, environment=environment)
     for _ in range(3):  # a busy machine may be slow once
         with contextlib.ExitStack() as stack:
             for _ in range(4):

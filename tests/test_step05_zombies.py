@@ -363,20 +363,6 @@ def check_orderly_stop(server, gate, stop, send_stop):
         check_order()
 
 
-@pytest.mark.milestone(4)
-@pytest.mark.lesson("the-orderly-stop")
-@pytest.mark.course("where a language leaves it to the system, the signal itself ends a server")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_server_that_is_told_to_stop_ends_with_status_0(start, number):
-    server = start(APPLICATION)
-    server.send_signal(number)
-    status = server.wait()
-    assert status == 0, (
-        f"The server got {signal.Signals(number).name}, and ended with status {status}. Its "
-        f"handler lets serve return, so the status is 0.\n{server.report()}"
-    )
-
-
 def was_killed(server):
     """Return whether a signal has ended the server."""
     return server.process.returncode < 0
@@ -567,11 +553,9 @@ def test_the_stop_waits_for_every_child_whoever_started_it(start, tmp_path, gate
 @pytest.mark.milestone(5)
 @pytest.mark.lesson("step04_fork/README.md#fork-can-fail")
 @pytest.mark.flaw(last="step05_zombies")
-@pytest.mark.usefixtures("hooks")
-def test_a_fork_that_fails_is_answered_503_and_ends_nothing(start, tmp_path):
-    switch = tmp_path / "fork_fails"
-    switch.touch()
-    server = start(APPLICATION, environment={"FORK_FAILS_WHILE": str(switch)})
+def test_a_fork_that_fails_is_answered_503_and_ends_nothing(start, fork_fails):
+    switch, environment = fork_fails
+    server = start(APPLICATION, environment=environment)
     check_503(server)
     switch.unlink()
     check_answer(server, "fork failed three times")

@@ -33,6 +33,7 @@ from tests.processes import (
     check_answer,
     check_end,
     check_gone,
+    check_prints_once,
     children,
     is_refused,
     processor_seconds,
@@ -439,17 +440,8 @@ def test_a_worker_that_gets_sigterm_finishes_its_request_and_is_replaced(two, ga
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
 def test_what_an_application_prints_is_there_once(start, stream):
     server = start(APPLICATION, "--workers", "2")
-    for text in ("first", "second"):
-        get(server, f"/print?{text}", to_end=True)
-    server.send_signal(signal.SIGTERM)
-    server.wait()
-    output = "\n".join(server.output(stream))
-    counts = [output.count("<first>"), output.count("<second>")]
-    assert counts == [1, 1], (
-        f"The application wrote <first> and <second>, without a line end, and they are on {stream} "
-        f"{counts} times, not once each. A worker that leaves by os._exit has to flush {stream} "
-        f"before. It has:\n{output}"
-    )
+    hint = f"A worker that leaves by os._exit has to flush {stream} before."
+    check_prints_once(server, stream, signal.SIGTERM, hint)
 
 
 @pytest.mark.milestone(3)
@@ -568,11 +560,9 @@ def test_workers_that_end_at_their_start_are_not_replaced_without_a_pause(start,
 @pytest.mark.milestone(4)
 @pytest.mark.lesson("the-parent-looks-after-its-workers")
 @new
-@pytest.mark.usefixtures("hooks")
-def test_a_fork_that_fails_is_tried_again_after_a_pause(start, tmp_path):
-    switch, tries = tmp_path / "fork_fails", tmp_path / "fork_fails.tries"
-    switch.touch()
-    environment = {"FORK_FAILS_WHILE": str(switch)}
+def test_a_fork_that_fails_is_tried_again_after_a_pause(start, fork_fails):
+    switch, environment = fork_fails
+    tries = switch.with_suffix(".tries")
     server = start(APPLICATION, "--workers", "2", environment=environment)
     begin = time.monotonic()
     wait_until(
@@ -598,11 +588,9 @@ def test_a_fork_that_fails_is_tried_again_after_a_pause(start, tmp_path):
 @pytest.mark.milestone(4)
 @pytest.mark.lesson("the-parent-looks-after-its-workers")
 @new
-@pytest.mark.usefixtures("hooks")
-def test_a_server_that_cannot_fork_stops_in_good_order(start, tmp_path):
-    switch, tries = tmp_path / "fork_fails", tmp_path / "fork_fails.tries"
-    switch.touch()
-    environment = {"FORK_FAILS_WHILE": str(switch)}
+def test_a_server_that_cannot_fork_stops_in_good_order(start, fork_fails):
+    switch, environment = fork_fails
+    tries = switch.with_suffix(".tries")
     server = start(APPLICATION, "--workers", "2", environment=environment)
     wait_until(lambda: not server.is_running() or tries.exists(), "It does not fork.")
     server.send_signal(signal.SIGTERM)
@@ -613,10 +601,8 @@ def test_a_server_that_cannot_fork_stops_in_good_order(start, tmp_path):
 @pytest.mark.lesson("the-parent-looks-after-its-workers")
 @new
 @pytest.mark.course("what a log says is each server's own business")
-def test_the_log_says_why_fork_fails(start, tmp_path):
-    switch = tmp_path / "fork_fails"
-    switch.touch()
-    environment = {"FORK_FAILS_WHILE": str(switch)}
+def test_the_log_says_why_fork_fails(start, fork_fails):
+    _, environment = fork_fails
     server = start(APPLICATION, "--workers", "2", environment=environment)
     server.wait_for_line(
         rf"^\[{server.pid}\] server cannot fork: Resource temporarily unavailable$"
