@@ -39,6 +39,7 @@ from tests.processes import (
     processor_seconds,
     stop_with_endless_requests,
 )
+from tests.test_step01_echo_socket import limit_descriptors
 from tests.test_step05_zombies import check_orderly_stop, start_with_a_program
 
 STEP = "step06_prefork"
@@ -514,6 +515,25 @@ def test_a_worker_without_descriptors_is_replaced(start):
     server = start(APPLICATION, "--workers", "1")
     get(server, "/descriptors")
     check_answer(server, "The application has used up all descriptors of its process")
+
+
+@pytest.mark.milestone(4)
+@pytest.mark.lesson("what-a-worker-remembers")
+@new
+@pytest.mark.course("the log's words are ours, and so is the pause of a second")
+@pytest.mark.skipif(not hasattr(psutil.Process, "rlimit"), reason="needs prlimit(2), of Linux")
+def test_a_worker_that_cannot_accept_ends_a_second_later(start):
+    server = start(APPLICATION, "--workers", "1")
+    workers(server, 1)
+    limit_descriptors(server, 1)
+    begin = time.monotonic()
+    with connect(server):
+        server.wait_for_line("server cannot accept: Too many open files$", count=2)
+    seconds = time.monotonic() - begin
+    assert seconds >= 1, (
+        f"No descriptor is free, and two workers after each other saw it in {seconds:.2f} seconds. "
+        "Without a pause workers are forked and end all the time."
+    )
 
 
 SICK = """
