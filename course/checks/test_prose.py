@@ -5,7 +5,15 @@ import textwrap
 
 import pytest
 
-from course.facts import BEHIND, BLOCK, headings, new_lines, sections, without_blocks
+from course.facts import (
+    BEHIND,
+    BLOCK,
+    headings,
+    new_lines,
+    read_mistakes,
+    sections,
+    without_blocks,
+)
 from course.prose import fill
 from tests.harness import ROOT, STEPS
 
@@ -59,6 +67,14 @@ def test_each_lesson_shows_mistakes_and_from_step_2_on_the_whole_diff(step):
     if number:
         marker = f"<!-- diff: {STEPS[number - 1]}/server.py {step}/server.py -->"
         assert marker in text, "The lesson shows the whole diff from the step before."
+
+
+@lessons
+def test_each_mistake_of_a_page_names_the_test_that_finds_it(step):
+    tests = {m.name: re.findall(r"test_\w+", m.test)[-1] for m in read_mistakes() if m.step == step}
+    for part in sections((ROOT / step / "BREAK_IT.md").read_text("utf-8")):
+        for name in re.findall(r"<!-- mistake: (.+?) -->", part):
+            assert f"`{tests[name]}`" in part, f"{step}: {name!r} is found by {tests[name]}."
 
 
 @pages
