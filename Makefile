@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 SERVER ?=
+REPLAY ?=
 BEFORE_02 := step01_echo_socket
 BEFORE_03 := step02_http_server
 BEFORE_04 := step03_wsgi
@@ -24,12 +25,13 @@ AT_STAGE = $(if $(STAGE),--stage '$(STAGE)')
 INSTALL = $(PYTHON) -m course.install --venv $(VENV) $(if $(filter file,$(origin PYTHON)),,--named)
 FOR_LEARNERS = requirements.txt
 FOR_LAB = $(FOR_LEARNERS) notebooks/requirements.txt
+FOR_ARENA = $(FOR_LEARNERS) arena/requirements.txt
 FOR_BENCH = $(FOR_LEARNERS) benchmarks/requirements.txt
 FOR_COURSE = $(FOR_LEARNERS) course/requirements.txt
-FOR_CHECKS = $(FOR_LAB) benchmarks/requirements.txt course/requirements.txt
+FOR_CHECKS = $(FOR_LAB) arena/requirements.txt benchmarks/requirements.txt course/requirements.txt
 
-.PHONY: help doctor setup start mine check watch exercise progress test lab diff verify lint format
-.PHONY: checks notebooks notebooks-write prose bench bench-quick pictures clean
+.PHONY: help doctor setup start mine check watch exercise progress test arena lab diff verify lint
+.PHONY: format checks notebooks notebooks-write prose bench bench-quick pictures clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -60,6 +62,10 @@ progress: setup ## test mine/server.py with the tests of all steps, a line for e
 
 test: setup ## test all steps; STEP=04 tests one, SERVER=mine/server.py your own
 	$(PYTEST) $(if $(STEP),$(call one,$(wildcard tests/test_step$(STEP)_*.py)),tests $(SEVERAL))
+
+arena: ## see all servers side by side: SERVER=mine/server.py adds your own, REPLAY=file plays a recording
+	@$(INSTALL) $(FOR_ARENA)
+	@$(VENV)/bin/python -m arena $(if $(SERVER),--server '$(SERVER)') $(if $(REPLAY),--replay '$(REPLAY)')
 
 lab: ## open the notebooks in JupyterLab
 	@$(INSTALL) $(FOR_LAB)
