@@ -26,14 +26,14 @@ def answer(connection):
 
 
 def loop(listener):
-    """Serve one client after another, for ever."""
+    """Serve one client after another, forever."""
     while True:
         connection, _ = listener.accept()
         answer(connection)
 
 
 def fork(listener):
-    """Serve each client in a child, for ever. The kernel reaps the children: SIG_IGN."""
+    """Serve each client in a child, forever. The kernel reaps the children: SIG_IGN."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
         connection, _ = listener.accept()

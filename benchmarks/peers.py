@@ -27,7 +27,7 @@ def announce(port):
 
 
 def serve_wsgiref(application, port, *mixins):
-    """Serve for ever with wsgiref, whose server class a mixin from socketserver may change."""
+    """Serve forever with wsgiref, whose server class a mixin from socketserver may change."""
     kind = type("Server", (*mixins, WSGIServer), {"request_queue_size": BACKLOG})
     server = kind(("127.0.0.1", port), WSGIRequestHandler)
     server.set_app(application)

@@ -33,7 +33,7 @@ def listen(host, port):
 
 
 def serve(listener):
-    """Serve one client after another, for ever."""
+    """Serve one client after another, forever."""
     host, port = listener.getsockname()
     print(f"Listening on {host}:{port}", flush=True)
     while True:

@@ -35,7 +35,7 @@ def listen(host, port):
 
 
 def serve(listener, application):
-    """Serve each client in a child process of its own, for ever. See fork(2)."""
+    """Serve each client in a child process of its own, forever. See fork(2)."""
     host, port = listener.getsockname()
     print(f"Listening on http://{host}:{port}", flush=True)
     print(end="", file=sys.stderr, flush=True)  # else each child has a copy of what is buffered

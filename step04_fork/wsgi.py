@@ -180,7 +180,7 @@ def send_body(response, result):
         raise RuntimeError("the body is shorter than its Content-Length")
     elif response.is_chunked:
         response.send(b"")  # a chunk of size 0 is the last one
-    elif response.version == "HTTP/1.0":  # a close is a close again
+    elif response.version == "HTTP/1.0":  # whole: no reset any more
         response.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, bytes(8))
     linger(response.connection, wait=response.bytes_sent > AT_ONCE)
 

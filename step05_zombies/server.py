@@ -1,4 +1,4 @@
-"""Step 5: the same server. It buries its children, and stops in good order."""
+"""Step 5: the same server. It waits for each child that has ended, and stops in good order."""
 
 import argparse
 import contextlib
@@ -37,7 +37,7 @@ def listen(host, port):
 
 
 def serve(listener, application):
-    """Serve each client in a child process of its own, for ever. See fork(2)."""
+    """Serve each client in a child process of its own, forever. See fork(2)."""
     listener.settimeout(1)  # then look again: a signal may have come just before accept
     signal.signal(signal.SIGCHLD, reap)
     for stop_signal in (signal.SIGINT, signal.SIGTERM):

@@ -38,7 +38,7 @@ def listen(host, port):
 
 
 def serve(listener, application, number):
-    """Keep a number of workers at work, children that serve clients, for ever. See fork(2)."""
+    """Keep a number of workers at work, children that serve clients, forever. See fork(2)."""
     listener.settimeout(1)  # then look again: a signal may have come just before accept
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, it would leave nothing to wait for
     for stop_signal in (signal.SIGINT, signal.SIGTERM):

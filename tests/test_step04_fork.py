@@ -1,4 +1,4 @@
-"""Step 4: a child process answers each client. Nobody buries the children yet."""
+"""Step 4: a child process answers each client. Nobody waits for the children that have ended."""
 
 import contextlib
 import os

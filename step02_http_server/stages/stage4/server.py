@@ -46,7 +46,7 @@ def listen(host, port):
 
 
 def serve(listener):
-    """Serve one client after another, for ever."""
+    """Serve one client after another, forever."""
     host, port = listener.getsockname()
     print(f"Listening on http://{host}:{port}", flush=True)
     while True:
