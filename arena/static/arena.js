@@ -1,0 +1,153 @@
+// The page of the arena: its stream of events, its buttons and their keys. lifelines.js draws.
+"use strict";
+
+const LAG = 0.25; // seconds behind "now" that are drawn, so that all that happened before is known
+const STEP = 0.5; // seconds that Back and Step go
+const RETRY = 1000; // milliseconds until a stream that the browser has given up is tried again
+
+// All words that are not in the HTML, so that a second language is a second table.
+const TEXT = {
+  sent: (what, lanes) => `${what}: sent to ${lanes}.`,
+  all: "all lanes",
+  and: " and ",
+  refused: "The arena did not take this.",
+  broken: "The arena does not answer. This page tries again.",
+  back: "The arena answers again.",
+  recording: "A recording: nothing runs behind it.",
+  pause: "Pause",
+  play: "Play",
+};
+
+const find = (id) => document.getElementById(id);
+const lifelines = new Lifelines(find("arena"));
+const narrow = matchMedia("(max-width: 44rem)");
+const choice = find("choice");
+let shown = new Set(); // the names of the lanes that are seen
+
+function say(text) {
+  if (find("message").textContent !== text) find("message").textContent = text;
+}
+
+// Follow the arena. What a broken stream missed comes when it is there again.
+function listen() {
+  const stream = new EventSource("/events");
+  let broken = false;
+  stream.onmessage = ({ data }) => {
+    const events = JSON.parse(data);
+    if (events[0].kind === "hello") greet(events);
+    else lifelines.add(events);
+    if (broken) say(TEXT.back);
+    broken = false;
+  };
+  stream.onerror = () => {
+    say(TEXT.broken);
+    broken = true;
+    if (stream.readyState === EventSource.CLOSED) setTimeout(listen, RETRY);
+  };
+}
+
+// Begin anew, with all that the arena knows: it runs, or it plays what it has saved.
+function greet(events) {
+  const hello = events[0];
+  for (const place of document.querySelectorAll("[data-hello]")) {
+    place.textContent = hello[place.dataset.hello];
+  }
+  for (const button of document.querySelectorAll("[data-do]")) button.disabled = hello.replay;
+  find("save").hidden = hello.replay;
+  if (hello.replay) {
+    lifelines.load(events);
+    lifelines.play();
+    say(TEXT.recording);
+  } else {
+    lifelines.add(events);
+    lifelines.follow(hello.now, LAG);
+  }
+  if (choice.children.length !== hello.lanes.length) chooseLanes(hello.lanes);
+  show();
+}
+
+// Make a button for each lane: it says whether the lane is seen, and so gets what is sent.
+function chooseLanes(lanes) {
+  const names = lanes.filter(({ available }) => available).map(({ lane }) => lane);
+  const wanted = location.hash.slice(1).split(",").filter((name) => names.includes(name));
+  shown = new Set(wanted.length ? wanted : narrow.matches ? names.slice(0, 1) : names);
+  choice.replaceChildren();
+  for (const { lane, title, available } of lanes) {
+    const button = make(choice, "button", { "data-lane": lane });
+    make(button, "span", {}, title);
+    button.disabled = !available;
+    button.addEventListener("click", () => choose(lane));
+    const key = title.match(/\d$/);
+    if (!key) continue;
+    button.setAttribute("aria-keyshortcuts", key);
+  }
+}
+
+// Show a lane, or hide it; on a narrow screen, show it alone. One of them is always seen.
+function choose(lane) {
+  if (narrow.matches) shown = new Set([lane]);
+  else if (!shown.has(lane)) shown.add(lane);
+  else if (shown.size > 1) shown.delete(lane);
+  history.replaceState(null, "", `#${[...shown].join(",")}`);
+  show();
+}
+
+function show() {
+  for (const button of choice.children) button.ariaPressed = shown.has(button.dataset.lane);
+  for (const [name, { element, lane }] of lifelines.views) {
+    element.hidden = lane.info.available && !shown.has(name);
+  }
+}
+
+// Ask the arena to do the same, at the same moment, in all lanes that are seen.
+async function send(button) {
+  lifelines.again = false;
+  lifelines.play();
+  const hidden = [...choice.children].some(({ dataset, disabled }) => !disabled && !shown.has(dataset.lane));
+  const titles = [...choice.children].filter(({ dataset }) => shown.has(dataset.lane)).map((lane) => lane.innerText);
+  try {
+    const answer = await fetch("/do", {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ action: button.dataset.do, lane: hidden ? [...shown] : null }),
+    });
+    const lanes = hidden ? titles.join(TEXT.and) : TEXT.all;
+    say(answer.ok ? TEXT.sent(button.firstChild.textContent, lanes) : TEXT.refused);
+  } catch {
+    say(TEXT.broken);
+  }
+}
+
+// Press the button whose key is pressed; but a button that has the focus keeps its space key.
+function press(event) {
+  if (event.ctrlKey || event.altKey || event.metaKey || !find("keys").checked) return;
+  if (event.key === " " && event.target.closest("button, a, input, summary")) return;
+  const key = event.key === " " ? "Space" : event.key;
+  const button = document.querySelector(`[aria-keyshortcuts="${CSS.escape(key)}"]`);
+  if (!button || (event.repeat && !button.matches("#back, #step"))) return;
+  event.preventDefault();
+  button.click();
+}
+
+function projector() {
+  find("projector").ariaPressed = document.documentElement.classList.toggle("projector");
+}
+
+lifelines.ondraw = () => {
+  const { again, live, paused } = lifelines;
+  find("again").ariaPressed = again && live !== null;
+  find("pause").firstChild.textContent = paused ? TEXT.play : TEXT.pause;
+};
+find("pause").addEventListener("click", () => (lifelines.paused ? lifelines.play() : lifelines.pause()));
+find("back").addEventListener("click", () => lifelines.step(-STEP));
+find("step").addEventListener("click", () => lifelines.step(STEP));
+find("again").addEventListener("click", () => lifelines.repeat());
+find("projector").addEventListener("click", projector);
+for (const button of document.querySelectorAll("[data-do]")) {
+  button.addEventListener("click", () => send(button));
+}
+document.addEventListener("keydown", press);
+document.addEventListener("click", ({ target, detail }) => {
+  if (detail) target.closest("button")?.blur(); // after a click, the space key is for Pause again
+});
+listen();

@@ -1,0 +1,564 @@
+// Lifelines: what happened on several servers, drawn as a bar for each process and each client.
+//
+//   const lifelines = new Lifelines(document.querySelector("#lanes"));
+//   lifelines.load(events);   // a recording: a list of events, as arena/recording.py saves it
+//   lifelines.play();         // pause(), step(seconds) and again() do what their names say
+//
+// Nothing here knows of a server. Times are seconds since the arena began; lengths are pixels.
+"use strict";
+
+const SHORTEST = 10; // seconds that the window shows at first
+const LONGEST = 60; // seconds to which it grows
+const FOREVER = 1e5; // seconds that a bar without an end is long; the plot's edge cuts it off
+const FRAME = 1 / 31; // seconds between two drawings, at least
+const BAR = 1.75; // the height of a row where there is room, in heights of a letter
+const DENSE = 4; // below this height of a row, bars touch each other
+const ENDS = ["gone", "answered", "failed"];
+
+// All words of the drawing, so that a second language is a second table.
+const WORDS = {
+  processes: "processes",
+  clients: "clients",
+  server: "server",
+  works: "works",
+  zombie: "zombie",
+  waits: "waits",
+  served: "served",
+  answered: "\u2713",
+  failed: "\u2717",
+  what: { client: "client", slow: "slow", burst: "burst", silent: "silent", crash: "crash" },
+  numbers: { zombies: "zombies", at_work: "at work", waiting: "waiting", descriptors: "descriptors" },
+  crowd: {
+    waits: (count) => `${count} wait`,
+    served: (count) => `${count} are served`,
+    works: (count) => `${count} work`,
+    zombie: (count) => `${count} zombies`,
+    server: (count) => `${count} servers`,
+  },
+  unknown: "?",
+  now: "now",
+  clock: (seconds) => `${seconds < 9.95 ? seconds.toFixed(1) : Math.round(seconds)} s`,
+  ago: (seconds) => `${seconds.toFixed(1)} s ago`,
+  earlier: (seconds) => `\u2212${seconds} s`,
+  of: (seconds, all) => `${seconds.toFixed(1)} s of ${all.toFixed(1)} s`,
+  zombies: (count) => (count === 1 ? "1 zombie" : `${count} zombies`),
+  working: (count) => (count === 1 ? "1 child works" : `${count} children work`),
+  serving: (count) => (count === 1 ? "1 client is served" : `${count} clients are served`),
+  waiting: (count, seconds) =>
+    count === 1 ? `1 client waits, for ${seconds} s` : `${count} clients wait, the longest for ${seconds} s`,
+  quiet: "nobody is here",
+  each: "List",
+  ended: { stopped: (how) => `Stopped: ${how}`, died: (how) => `Died: ${how}` },
+};
+
+// What happened in one lane: lives, each with its states, and what was counted and said.
+class Lane {
+  constructor(info) {
+    this.info = info;
+    this.lives = []; // in the order in which they began
+    this.last = new Map(); // the last life of each process and client
+    this.numbers = [];
+    this.server = [];
+  }
+
+  add(event) {
+    if (event.kind === "numbers" || event.kind === "server") {
+      this[event.kind].push(event);
+      return;
+    }
+    const key = `${event.kind} ${event.pid ?? event.id}`;
+    let life = this.last.get(key);
+    const ends = ENDS.includes(event.state);
+    if (!life || life.end < Infinity) {
+      if (ends) return; // the end of a life that nobody saw
+      life = { ...event, key, begin: event.t, end: Infinity, states: [] };
+      this.last.set(key, life);
+      this.lives.push(life);
+    }
+    life.states.push(event);
+    if (ends) life.end = event.t;
+  }
+
+  // Forget what ended before a time.
+  forget(before) {
+    this.lives = this.lives.filter((life) => life.end >= before);
+    for (const [key, life] of this.last) if (life.end < before) this.last.delete(key);
+    for (const past of [this.numbers, this.server]) {
+      while (past.length > 1 && past[1].t < before) past.shift();
+    }
+  }
+}
+
+// Return the last event of a list that had happened at a time.
+function at(events, t) {
+  return events.findLast((event) => event.t <= t);
+}
+
+// Add an element with these attributes, and with a text if one is given.
+function make(parent, name, attributes = {}, text = "") {
+  const space = name === "svg" ? "http://www.w3.org/2000/svg" : parent.namespaceURI;
+  const element = document.createElementNS(space, name);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  if (text) element.textContent = text;
+  parent.append(element);
+  return element;
+}
+
+// Change an attribute, or the text where the name is "text", only if it is another one.
+function set(element, name, value) {
+  const text = String(value);
+  if (name === "text") {
+    if (element.textContent !== text) element.textContent = text;
+  } else if (element.getAttribute(name) !== text) {
+    element.setAttribute(name, text);
+  }
+}
+
+// The picture of one lane. Its elements are changed while time goes on, and never built again.
+class LaneView {
+  constructor(parent, lane, words) {
+    const { info } = lane;
+    this.lane = lane;
+    this.words = words;
+    const id = `lane-${info.lane}`;
+    this.element = make(parent, "section", { class: "lane", "data-lane": info.lane, "aria-labelledby": id });
+    const banner = make(this.element, "header");
+    const heading = make(banner, "h2", { id });
+    make(heading, "b", {}, info.title);
+    make(heading, "span", { class: "claim" }, info.claim);
+    this.ended = make(banner, "p", { class: "ended", role: "status" });
+    this.twin = make(banner, "p", { class: "twin" });
+    if (!info.available) {
+      set(this.twin, "text", info.why);
+      return;
+    }
+    this.plot = make(this.element, "div", { class: "plot" });
+    this.svg = make(this.plot, "svg", { "aria-hidden": "true" });
+    this.frame = make(this.svg, "svg", { class: "frame" }); // cuts off what lies outside
+    this.paper = make(this.frame, "rect", { class: "paper", width: "100%", height: "100%" });
+    this.grid = make(this.frame, "g", { class: "grid" });
+    this.bands = ["client", "process"].map((kind) => ({
+      kind,
+      bars: make(this.frame, "g", { class: "bars" }),
+      name: make(this.svg, "text", { class: "band" }, kind === "client" ? words.clients : words.processes),
+    }));
+    this.labels = make(this.svg, "g", { class: "labels" });
+    this.crowds = {}; // the labels of many who do the same
+    this.last = make(this.plot, "p", { class: "last" }); // of a server that has ended
+    const numbers = make(this.element, "dl", { class: "numbers" });
+    this.numbers = Object.entries(words.numbers).map(([key, name]) => {
+      const box = make(numbers, "div", { class: key });
+      make(box, "dt", {}, name);
+      return { key, box, value: make(box, "dd") };
+    });
+    this.details = make(banner, "details");
+    make(this.details, "summary", {}, words.each);
+    this.list = make(this.details, "ul"); // each life as text, while it is open
+    new ResizeObserver(() => this.measure()).observe(this.plot);
+    this.measure();
+  }
+
+  measure() {
+    const style = getComputedStyle(this.svg);
+    this.size = parseFloat(style.fontSize);
+    this.line = this.size * 1.15;
+    this.left = parseFloat(style.getPropertyValue("--left")) * this.size;
+    this.right = this.plot.clientWidth - parseFloat(style.getPropertyValue("--right")) * this.size;
+    this.height = this.plot.clientHeight;
+    if (!this.height) return; // the lane is hidden
+    set(this.frame, "x", this.left);
+    set(this.frame, "width", Math.max(1, this.right - this.left));
+    set(this.frame, "height", this.height);
+    for (const band of this.bands) band.pitch = null; // do not glide from the old size
+  }
+
+  // Draw what was at a time, in a window of so many seconds. Rows glide to their place unless still.
+  draw(t, span, ticks, still) {
+    if (!this.height) return;
+    const seen = this.lane.lives.filter((life) => life.begin <= t && life.end > t - span);
+    for (const life of seen) life.now = at(life.states, t);
+    this.drawBars(seen, t, span, still);
+    this.drawLabels(seen, t);
+    this.drawGrid(span, ticks);
+    this.tell(seen, t);
+  }
+
+  drawBars(seen, t, span, still) {
+    const scale = (this.right - this.left) / span;
+    this.x = (when) => this.right - (t - when) * scale;
+    const rows = this.bands.map(({ kind }) => seen.filter((life) => life.kind === kind));
+    const gap = this.size * 0.7;
+    const room = this.height - 3 * gap;
+    const tallest = BAR * this.size;
+    // Where rows are thin, those of processes are twice as high: zombies are seen from afar.
+    const same = room / Math.max(1, seen.length);
+    const thin = room / (rows[0].length + 2 * rows[1].length);
+    const pitches = same > this.line ? [same, same] : [thin, 2 * thin];
+    const present = new Set(seen);
+    for (const life of this.drawn ?? []) if (!present.has(life)) this.remove(life);
+    this.drawn = seen;
+    let top = gap;
+    this.bands.forEach((band, number) => {
+      rows[number].forEach((life, row) => {
+        this.drawLife(life, band.bars);
+        life.row = row;
+        set(life.bar, "transform", `translate(0 ${row})`);
+      });
+      const pitch = Math.min(pitches[number], tallest);
+      const near = still || !band.pitch || Math.abs(pitch - band.pitch) < 0.02;
+      band.pitch = near ? pitch : band.pitch + (pitch - band.pitch) / 4;
+      band.top = top;
+      const along = this.right - this.left - t * scale;
+      set(band.bars, "transform", `translate(${along.toFixed(2)} ${top.toFixed(2)}) scale(${scale.toFixed(4)} ${band.pitch.toFixed(4)})`);
+      band.bars.classList.toggle("dense", band.pitch < DENSE);
+      set(band.name, "x", this.left - this.size * 0.6);
+      set(band.name, "y", Math.min(top + this.size, this.height - this.size * 0.3));
+      top += Math.max(rows[number].length * band.pitch, this.line) + gap;
+    });
+  }
+
+  // Draw a bar for each state of a life, once; a state that has no end yet goes on beyond the edge.
+  drawLife(life, parent) {
+    if (life.bar?.parentNode !== parent) {
+      life.bar = make(parent, "g", { class: life.role ?? "client" });
+      life.known = 0;
+    }
+    if (life.known === life.states.length) return;
+    life.known = life.states.length;
+    life.bar.replaceChildren();
+    life.states.forEach(({ t, state }, number) => {
+      const next = life.states[number + 1]?.t ?? t + FOREVER;
+      if (state === "answered" || state === "failed") {
+        make(life.bar, "line", { class: state, x1: t, x2: t, y1: 0, y2: 0.8, "vector-effect": "non-scaling-stroke" });
+      } else if (state !== "gone") {
+        make(life.bar, "rect", { class: state, x: t, width: next - t });
+      }
+    });
+  }
+
+  remove(life) {
+    life.bar.remove();
+    life.label?.remove();
+    life.label = null;
+    life.bar = null;
+  }
+
+  // Write beside each bar who it is and what it does: at "now" while it lives, else after its end.
+  // Where there is no room for all, one label counts those of a kind that do the same.
+  drawLabels(seen, t) {
+    const { line } = this;
+    const most = Math.floor(this.height / line);
+    const band = ({ kind }) => this.bands[kind === "client" ? 0 : 1];
+    const middle = (life) => band(life).top + (life.row + 0.4) * band(life).pitch;
+    const crowds = Object.groupBy(seen.filter(({ end }) => end > t), (life) => this.does(life));
+    const sizes = Object.values(crowds).map(({ length }) => length);
+    const fits = (limit) => sizes.reduce((sum, size) => sum + (size > limit ? 1 : size), 0) <= most;
+    const limit = [Infinity, 3, 2].find(fits) ?? 1;
+    const places = [];
+    for (const [what, lives] of Object.entries(crowds)) {
+      if (lives.length > limit) {
+        this.crowds[what] ??= { label: this.makeLabel("") };
+        const y = (middle(lives[0]) + middle(lives.at(-1))) / 2;
+        const text = this.words.crowd[what](lives.length);
+        places.push({ what, label: this.crowds[what].label, y, to: y, text });
+      } else {
+        for (const life of lives) {
+          life.label ??= this.makeLabel(this.name(life));
+          places.push({ what, label: life.label, y: middle(life), to: middle(life), text: this.describe(life, t) });
+        }
+      }
+    }
+    places.sort((one, other) => one.y - other.y);
+    let free = line / 2;
+    for (const place of places) {
+      place.to = Math.max(place.to, free);
+      free = place.to + line;
+    }
+    free = this.height - line / 2;
+    for (const place of places.toReversed()) {
+      place.to = Math.min(place.to, free);
+      free = place.to - line;
+    }
+    for (const place of places) this.drawLabel(place, this.right);
+    const used = new Set(places.map(({ label }) => label));
+    for (const life of seen) {
+      if (!life.label || used.has(life.label)) continue;
+      if (life.end > t || band(life).pitch < line * 0.9) {
+        set(life.label, "class", "hidden");
+      } else {
+        const y = middle(life);
+        this.drawLabel({ what: life.now.state, label: life.label, y, to: y, text: this.describe(life, t) }, this.x(life.end));
+      }
+    }
+    for (const { label } of Object.values(this.crowds)) if (!used.has(label)) set(label, "class", "hidden");
+  }
+
+  drawLabel({ what, label, y, to, text }, x) {
+    const [leader, words] = label.children;
+    const em = this.size;
+    set(label, "class", what);
+    set(leader, "points", Math.abs(to - y) > 2 ? `${x + 2},${y} ${x + em * 0.5},${to}` : "");
+    set(words, "transform", `translate(${(x + em * 0.7).toFixed(1)} ${(to + em * 0.35).toFixed(1)})`);
+    set(words.lastChild, "text", text);
+  }
+
+  makeLabel(name) {
+    const label = make(this.labels, "g");
+    make(label, "polyline");
+    const text = make(label, "text");
+    make(text, "tspan", { class: "name" }, name);
+    make(text, "tspan", name ? { dx: "0.4em" } : { class: "name" });
+    return label;
+  }
+
+  // What one does who lives: its state, but the server is by itself.
+  does({ role, now }) {
+    return role === "server" && now.state === "works" ? "server" : now.state;
+  }
+
+  name(life) {
+    return life.kind === "process" ? String(life.pid) : `${this.words.what[life.what]} ${life.id}`;
+  }
+
+  // Say in words what a life does at a time, and for how long.
+  describe(life, t) {
+    const { state, words } = life.now;
+    const { clock } = this.words;
+    if (state === "gone") return "";
+    if (state === "answered") return `${this.words.answered} ${clock(life.end - life.begin)}`;
+    if (state === "failed") return `${this.words.failed} ${words || clock(life.end - life.begin)}`;
+    if (this.does(life) === "server") return this.words.server;
+    const since = life.kind === "client" ? life.begin : life.now.t;
+    return `${this.words[state]} ${clock(t - since)}`;
+  }
+
+  drawGrid(span, ticks) {
+    const wide = this.right - this.left;
+    while (this.grid.children.length < ticks.length) make(this.grid, "line", { y1: 0, y2: 5000 });
+    [...this.grid.children].forEach((line, number) => {
+      const x = number < ticks.length ? wide - (ticks[number] / span) * wide : -9;
+      set(line, "x1", x.toFixed(1));
+      set(line, "x2", x.toFixed(1));
+    });
+  }
+
+  // Say the same in numbers and in a sentence.
+  tell(seen, t) {
+    const { words } = this;
+    const numbers = at(this.lane.numbers, t);
+    for (const { key, box, value } of this.numbers) {
+      const count = numbers?.[key] ?? null;
+      set(value, "text", count ?? words.unknown);
+      box.classList.toggle("some", count > 0);
+    }
+    const server = at(this.lane.server, t);
+    const [how, ...last] = (server?.words ?? "").split("\n");
+    set(this.ended, "text", words.ended[server?.state]?.(how) ?? "");
+    set(this.last, "text", last.join("\n"));
+    set(this.twin, "text", this.sentence(seen, t));
+    if (this.details.open) this.tellEach(seen, t);
+  }
+
+  sentence(seen, t) {
+    const { words } = this;
+    const of = (state, role) =>
+      seen.filter((life) => life.end > t && life.now.state === state && life.role !== "server");
+    const [zombies, waiting, served, work] = ["zombie", "waits", "served", "works"].map(of);
+    const parts = [];
+    if (zombies.length) parts.push(words.zombies(zombies.length));
+    if (waiting.length) {
+      const longest = Math.floor(t - Math.min(...waiting.map((life) => life.begin)));
+      parts.push(words.waiting(waiting.length, longest));
+    }
+    if (served.length) parts.push(words.serving(served.length));
+    if (work.length) parts.push(words.working(work.length));
+    return parts.join(", ") || words.quiet;
+  }
+
+  // Keep a list with an item for each life, in the order in which they began.
+  tellEach(seen, t) {
+    const items = seen.map((life) => {
+      if (!life.item) {
+        life.item = make(this.list, "li");
+        make(life.item, "span", { class: "name" }, this.name(life));
+        make(life.item, "span");
+      }
+      set(life.item.lastChild, "text", ` ${this.describe(life, t)}`);
+      return life.item;
+    });
+    const wanted = new Set(items);
+    for (const item of [...this.list.children]) if (!wanted.has(item)) item.remove();
+    items.forEach((item, place) => {
+      if (this.list.children[place] !== item) this.list.insertBefore(item, this.list.children[place]);
+    });
+  }
+}
+
+// All lanes of a recording, or of an arena that runs, at one time: this.t.
+class Lifelines {
+  constructor(parent, words = WORDS) {
+    this.words = words;
+    this.lanes = make(parent, "div", { class: "lanes" });
+    this.axis = make(make(parent, "div", { class: "axis", "aria-hidden": "true" }), "svg");
+    this.still = matchMedia("(prefers-reduced-motion: reduce)");
+    this.ondraw = () => {}; // called after each drawing
+    this.clear();
+    requestAnimationFrame((when) => this.run(when));
+  }
+
+  // Forget all.
+  clear() {
+    this.views = new Map(); // by the name of the lane
+    this.lanes.replaceChildren();
+    this.hello = null;
+    this.newest = 0; // the time of the youngest event
+    this.begins = []; // times at which somebody came after a minute without clients
+    this.open = new Map(); // how many clients are there
+    this.active = -Infinity; // when a client was last seen to do something
+    this.t = 0;
+    this.paused = true;
+    this.live = null; // what "behind" is for the "now" of an arena that runs; null: a recording
+    this.behind = 0; // t is performance.now() / 1000 less this, while it plays
+    this.again = false; // whether what is seen has happened before
+  }
+
+  // Note a list of events.
+  add(events) {
+    for (const event of events) {
+      if (event.kind === "hello") this.greet(event);
+      else if (this.views.has(event.lane)) this.note(event);
+    }
+  }
+
+  // A "hello" comes before all that is known, so what was known before goes.
+  greet(hello) {
+    this.clear();
+    this.hello = hello;
+    for (const info of hello.lanes) {
+      const view = new LaneView(this.lanes, new Lane(info), this.words);
+      this.views.set(info.lane, view);
+    }
+  }
+
+  note(event) {
+    this.views.get(event.lane).lane.add(event);
+    this.newest = Math.max(this.newest, event.t);
+    if (event.kind !== "client") return;
+    const key = `${event.lane} ${event.id}`;
+    if (event.t - this.active > LONGEST && !this.open.size) this.begins.push(event.t);
+    this.active = Math.max(this.active, event.t);
+    if (ENDS.includes(event.state)) this.open.delete(key);
+    else this.open.set(key, event);
+  }
+
+  // Show a recording, and stand still at its begin.
+  load(events) {
+    this.add(events);
+    const times = events.filter(({ kind }) => kind === "client").map(({ t }) => t);
+    this.newest = Math.max(this.newest, this.hello.now);
+    this.first = Math.max(this.newest - LONGEST, Math.min(...times, this.newest) - 1);
+    this.t = this.first;
+    this.draw();
+  }
+
+  // Follow an arena that runs. Its time is "now" at this moment, and is drawn so much later.
+  follow(now, lag) {
+    const first = this.live === null;
+    this.live = performance.now() / 1000 - now + lag;
+    if (first || !this.paused) this.play();
+  }
+
+  // Go on: from here in a recording, and with what is now in an arena that runs.
+  play() {
+    const here = performance.now() / 1000 - this.t;
+    this.behind = this.again ? here : (this.live ?? here);
+    this.paused = false;
+    this.ondraw();
+  }
+
+  pause() {
+    this.paused = true;
+    this.draw();
+  }
+
+  // Pause, and go so many seconds forward or, if they are negative, back.
+  step(seconds) {
+    this.t = Math.min(Math.max(this.t + seconds, this.oldest()), this.end());
+    this.pause();
+  }
+
+  oldest() {
+    return this.live === null ? this.first : Math.max(0, this.end() - LONGEST);
+  }
+
+  end() {
+    return this.live === null ? this.newest : performance.now() / 1000 - this.live;
+  }
+
+  // Show the last minute again, from the first client on; or, if it is on, stop that.
+  repeat() {
+    this.again = !this.again || this.live === null;
+    if (this.again) this.t = Math.max(this.oldest(), (this.begin(this.end()) ?? 0) - 1);
+    this.play();
+  }
+
+  run(when) {
+    requestAnimationFrame((next) => this.run(next));
+    const wait = this.still.matches ? 0.5 : FRAME;
+    if (this.paused || when / 1000 - this.drawn < wait) return;
+    this.drawn = when / 1000;
+    this.t = Math.min(when / 1000 - this.behind, this.end());
+    this.draw();
+    if (this.live === null && this.t >= this.newest) this.pause();
+    this.forget();
+  }
+
+  forget() {
+    if (this.live === null) return;
+    const before = Math.min(this.t, this.newest - LONGEST) - LONGEST;
+    for (const { lane } of this.views.values()) lane.forget(before);
+  }
+
+  // When did the first client come of those that have come since there was a pause?
+  begin(t) {
+    return this.begins.findLast((begin) => begin <= t);
+  }
+
+  // Draw all lanes at this.t.
+  draw() {
+    const still = this.paused || this.still.matches;
+    const begin = this.begin(this.t) ?? this.t;
+    const span = Math.min(Math.max(this.t - begin + 1, SHORTEST), LONGEST);
+    const near = still || !this.span || Math.abs(span - this.span) < 0.2;
+    this.span = near ? span : this.span + (span - this.span) / 5;
+    const ticks = this.drawAxis();
+    for (const view of this.views.values()) view.draw(this.t, this.span, ticks, still);
+    this.ondraw();
+  }
+
+  // Say which time is seen.
+  moment() {
+    if (this.live === null) return this.words.of(this.t - this.first, this.newest - this.first);
+    const ago = this.end() - this.t;
+    return ago < 0.1 ? this.words.now : this.words.ago(ago);
+  }
+
+  // Write how long ago each line of the grid is, and return these numbers of seconds.
+  drawAxis() {
+    const view = [...this.views.values()].find(({ height }) => height);
+    if (!view) return [];
+    const wide = view.right - view.left;
+    const apart = [1, 2, 5, 10, 20, 30].find((step) => (step / this.span) * wide > view.size * 6) ?? 60;
+    const ticks = [];
+    for (let ago = 0; ago < this.span; ago += apart) ticks.push(ago);
+    while (this.axis.children.length < ticks.length) make(this.axis, "text");
+    [...this.axis.children].forEach((text, number) => {
+      const ago = ticks[number];
+      const x = number < ticks.length ? view.right - (ago / this.span) * wide : -999;
+      set(text, "x", x.toFixed(1));
+      set(text, "y", view.size);
+      set(text, "text", ago ? this.words.earlier(ago) : this.moment());
+    });
+    return ticks;
+  }
+}
