@@ -30,8 +30,9 @@ FOR_BENCH = $(FOR_LEARNERS) benchmarks/requirements.txt
 FOR_COURSE = $(FOR_LEARNERS) course/requirements.txt
 FOR_CHECKS = $(FOR_LAB) arena/requirements.txt benchmarks/requirements.txt course/requirements.txt
 
-.PHONY: help doctor setup start mine check watch exercise progress test arena lab diff verify lint
-.PHONY: format checks notebooks notebooks-write prose bench bench-quick pictures clean
+.PHONY: help doctor setup start mine check watch exercise progress test arena lab lab-fresh diff
+.PHONY: verify lint format checks notebooks notebooks-clean notebooks-write prose bench bench-quick
+.PHONY: pictures clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -94,6 +95,10 @@ checks: ## run the checks that keep the course true
 notebooks: ## run all notebooks, and compare what they show with what is stored
 	@$(INSTALL) $(FOR_LAB)
 	$(VENV)/bin/python -m course.notebooks
+
+notebooks-clean: ## drop what an editor has stored in the notebooks: counters, times, its name
+	@$(INSTALL) $(FOR_LAB)
+	$(VENV)/bin/python -m course.notebooks --clean
 
 notebooks-write: ## run all notebooks, and store what has changed
 	@$(INSTALL) $(FOR_LAB)

@@ -1,12 +1,12 @@
 """Copies of a step in which something is changed: for the notebooks, benchmarks and checks."""
 
+import ast
 import contextlib
 import shutil
 import sys
 import tempfile
 from pathlib import Path
 
-from course.facts import read_mistakes, unified_diff
 from tests.harness import ROOT
 
 
@@ -23,12 +23,12 @@ def changed(step, file, right, wrong):
 
 
 @contextlib.contextmanager
-def broken(step, name):
-    """Give a folder with a copy of a step that has a named mistake; print what is wrong in it."""
-    [mistake] = [m for m in read_mistakes() if m.step == step and m.name == name]
-    right = (ROOT / step / mistake.file).read_text("utf-8")
-    print(unified_diff(right, mistake.apply(right), mistake.file, f"{mistake.file}, broken"))
-    with changed(step, mistake.file, mistake.right, mistake.wrong) as copy:
+def with_function(step, file, name, source):
+    """Give a folder with a copy of a step in which a function of a file is another."""
+    text = (ROOT / step / file).read_text("utf-8")
+    [old] = [node for node in ast.parse(text).body if getattr(node, "name", "") == name]
+    right = "\n".join(text.splitlines()[old.lineno - 1 : old.end_lineno])
+    with changed(step, file, right, source.rstrip()) as copy:
         yield copy
 
 

@@ -310,6 +310,34 @@ def stage_is_done(step, stage, server):
         print(f"    {loop_command('check', step, stage + 1)}")
 
 
+class Exercise(Loop):
+    """Keeps the first failure of an exercise of a notebook; nothing is run after it."""
+
+    seconds_red = 0
+
+
+def check_milestone(step, server, number, name):
+    """Test a server up to a milestone, and say what came of it, for an exercise of a notebook.
+
+    name: of the function that the learner has written.
+    """
+    loop = Exercise()
+    run(loop, [step], server, f"--milestone={number}")
+    milestones = [milestone for milestone in loop.milestones[step] if milestone.results]
+    if step not in loop.failures and all(milestone.is_complete for milestone in milestones):
+        passed = sum(milestone.count("passed") for milestone in milestones)
+        print(f"ok: with your {name} all {passed} tests up to milestone {number} of step", end=" ")
+        print(f'{int(step[4:6])} pass: "{milestones[-1].title}".')
+    elif step in loop.failures:
+        report, _ = loop.failures[step]
+        print(f"not yet: with your {name} this test of step {int(step[4:6])} fails first:\n")
+        print(f"    {report.nodeid.partition('::')[2]}\n")
+        print(*(f"    {line}".rstrip() for line in hint_of(report)), sep="\n")
+        print(f"\n    Read: {loop.tests[report.nodeid][2]}")
+    else:
+        was_cut(loop)
+
+
 class Reached(Loop):
     """Finds the last step that a server has begun: it passes one of the first new tests of it."""
 

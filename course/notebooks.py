@@ -1,21 +1,24 @@
 """Run the notebooks, and compare what they show with what is stored in them.
 
-    python -m course.notebooks [--write] [NOTEBOOK ...]
+    python -m course.notebooks [--write | --clean] [NOTEBOOK ...]
 
-Without --write it ends with status 1 if a notebook fails, or shows something else than what is
-stored. With --write it stores the new outputs of the notebooks whose substance has changed.
+Each experiment, from one heading to the next, runs as if it were the only one after the first code
+cell. Without an option the status is 1 if a notebook fails, or shows something else than what is
+stored. --write stores the experiments that show something else now; --clean runs nothing, and drops
+what an editor has stored beside: counters, times, its name.
 """
 
 import argparse
 import concurrent.futures
 import difflib
+import hashlib
 import re
 import sys
 from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 from tests.harness import ROOT
 
@@ -44,21 +47,66 @@ VARIES = [
     (r"\b(core dumped|no core dump)\b", "CORE"),
 ]
 
+# Notebooks whose experiments still need each other: take the name away when yours no longer do.
+NOT_YET_ALONE = {
+    "00_start_here.ipynb",
+    "01_echo_socket.ipynb",
+    "02_http_server.ipynb",
+    "03_wsgi.ipynb",
+    "04_fork.ipynb",
+    "05_zombies.ipynb",
+    "06_prefork.ipynb",
+}
+
+# What runs behind the first code cell, and before each experiment.
+NOTE = "_first = dict(globals())"
+RESET = """
+for _name in [name for name in globals() if name not in _first and name[0] != "_"]:
+    del globals()[_name]
+globals().update(_first)
+__import__("lab").empty_scratch()
+"""
+
+
+def experiments(cells):
+    """Return the cells in lists: the beginning, with the first code cell, and each experiment.
+
+    An experiment begins with a heading of level 2.
+    """
+    parts, has_code = [[]], False
+    for cell in cells:
+        if has_code and cell.cell_type == "markdown" and cell.source.startswith("## "):
+            parts.append([])
+        parts[-1].append(cell)
+        has_code = has_code or cell.cell_type == "code"
+    return parts
+
 
 def substance(cell):
-    """Return what a cell shows as text, with what must vary replaced; a picture is one word."""
+    """Return what a cell shows as text, with what must vary replaced; a picture is its words."""
     parts = []
     for output in cell.get("outputs", []):
         if output.output_type == "stream":
             parts.append(output.text)
-        elif "image/png" in output.get("data", {}):
-            parts.append("(picture)\n")
         else:
             parts.append(output.get("data", {}).get("text/plain", "") + "\n")
     text = "".join(parts)
     for pattern, name in VARIES:
         text = re.sub(pattern, name, text)
-    return re.sub(r" +", " ", text)  # columns may shift with the length of a PID
+    text = re.sub(r" +", " ", text)  # columns may shift with the length of a PID
+    drawn = cell.metadata.get("drawn_by")
+    return f"{text}(a picture, drawn by {drawn})\n" if drawn else text
+
+
+def drawn_by(cell):
+    """Return a short hash of what draws a cell's picture: its code, pictures.py and the style."""
+    sources = [FOLDER / "pictures.py", FOLDER / "course.mplstyle"]
+    data = b"".join([cell.source.encode(), *(path.read_bytes() for path in sources)])
+    return hashlib.sha256(data).hexdigest()[:12]
+
+
+def has_picture(cell):
+    return any("image/png" in output.get("data", {}) for output in cell.get("outputs", []))
 
 
 def clean(notebook):
@@ -67,16 +115,14 @@ def clean(notebook):
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
     }
-    for number, cell in enumerate(notebook.cells):
-        cell.id = f"cell-{number:03}"
-        cell.metadata.pop("execution", None)
+    for cell in notebook.cells:
+        drawn = cell.metadata.get("drawn_by")
+        cell.metadata = {"drawn_by": drawn} if drawn and has_picture(cell) else {}
         if cell.cell_type == "code":
             cell.execution_count = None
             for output in cell.outputs:
                 if "execution_count" in output:
                     output.execution_count = None
-                if "data" in output and "image/png" in output.data:
-                    output.data.pop("text/plain", None)
             merge_streams(cell)
 
 
@@ -92,10 +138,26 @@ def merge_streams(cell):
     cell.outputs = merged
 
 
+def with_resets(path, cells):
+    """Return the cells with hidden ones between them, so that each experiment runs alone."""
+    if path.name in NOT_YET_ALONE:
+        return cells
+    first, *others = experiments(cells)
+    lonely = [*first, hidden(NOTE)]
+    for part in others:
+        lonely += [hidden(RESET), *part]
+    return lonely
+
+
+def hidden(source):
+    return nbformat.v4.new_code_cell(source, metadata={"hidden": True})
+
+
 def run(path):
     """Execute a notebook file; return it as stored, as run, and the error, or None."""
     stored = nbformat.read(path, as_version=4)
     fresh = nbformat.read(path, as_version=4)
+    fresh.cells = with_resets(path, fresh.cells)
     client = NotebookClient(
         fresh,
         timeout=CELL_SECONDS,
@@ -105,42 +167,77 @@ def run(path):
     error = None
     try:
         client.execute()
-    except CellExecutionError as failure:
-        error = str(failure)
+    except (CellExecutionError, CellTimeoutError, DeadKernelError) as failure:
+        error = f"{where_it_failed(fresh.cells)}{failure}"
+    fresh.cells = [cell for cell in fresh.cells if "hidden" not in cell.metadata]
+    for cell in fresh.cells:
+        if has_picture(cell):
+            cell.metadata["drawn_by"] = drawn_by(cell)
     clean(fresh)
     return stored, fresh, error
 
 
+def where_it_failed(cells):
+    """Return the name of the cell that ran last."""
+    began = [cell for cell in cells if "iopub.status.busy" in cell.metadata.get("execution", {})]
+    return f"cell {began[-1].id}:\n" if began else ""
+
+
 def differences(stored, fresh):
-    """Return a unified diff of what two versions of a notebook show; empty if nothing differs."""
-    old, new = (
-        [line for cell in book.cells for line in substance(cell).splitlines()]
-        for book in (stored, fresh)
-    )
-    return "\n".join(difflib.unified_diff(old, new, "stored", "shown now", lineterm="", n=1))
+    """Return a list of pairs: each experiment, fresh, that shows something else, and how."""
+    pairs = zip(experiments(stored.cells), experiments(fresh.cells), strict=True)
+    found = []
+    for old_part, new_part in pairs:
+        diffs = [difference(old, new) for old, new in zip(old_part, new_part, strict=True)]
+        if any(diffs):
+            found.append((new_part, "\n".join(filter(None, diffs))))
+    return found
+
+
+def difference(old, new):
+    """Return how what a cell shows differs in two versions, or an empty text."""
+    lines = [substance(cell).splitlines() for cell in (old, new)]
+    diff = list(difflib.unified_diff(*lines, "stored", "shown now", lineterm="", n=1))
+    return "\n".join([f"cell {new.id}:", *diff]) if diff else ""
 
 
 def check(path, write):
     """Run one notebook; return a message if something is wrong with it, or None."""
     stored, fresh, error = run(path)
     if error:
-        return f"{path.name} fails:\n{error}"
-    difference = differences(stored, fresh)
-    if difference and write:
-        nbformat.write(fresh, path)
-        print(f"{path.name}: new outputs are stored")
-    elif difference:
-        return f"{path.name} shows something else than what is stored:\n{difference}"
+        return f"{path.name} fails in {error}"
+    found = differences(stored, fresh)
+    if not found:
+        return None
+    if not write:
+        diffs = "\n".join(diff for _, diff in found)
+        return f"{path.name} shows something else than what is stored:\n{diffs}"
+    changed = {cell.id: cell for part, _ in found for cell in part}
+    stored.cells = [changed.get(cell.id, cell) for cell in stored.cells]
+    store(stored, path)
+    print(f"{path.name}: stored are {', '.join(part[0].id for part, _ in found)}")
     return None
+
+
+def store(notebook, path):
+    """Clean a notebook, and write it to its file."""
+    clean(notebook)
+    nbformat.write(notebook, path)
 
 
 def main():
     """Check the notebooks that the command line names, or all of them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("notebooks", nargs="*", type=Path, metavar="NOTEBOOK")
-    parser.add_argument("--write", action="store_true", help="store what has changed")
+    choice = parser.add_mutually_exclusive_group()
+    choice.add_argument("--write", action="store_true", help="store what has changed")
+    choice.add_argument("--clean", action="store_true", help="drop what an editor has stored")
     arguments = parser.parse_args()
     paths = arguments.notebooks or sorted(FOLDER.glob("0*.ipynb"))
+    if arguments.clean:
+        for path in paths:
+            store(nbformat.read(path, as_version=4), path)
+        return
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         problems = list(pool.map(lambda path: check(path, arguments.write), paths))
     for problem in filter(None, problems):

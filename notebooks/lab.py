@@ -1,4 +1,4 @@
-"""What the notebooks share: start the course's servers, talk to them, and draw what is seen.
+"""What the notebooks share: start the course's servers, talk to them, and show what is seen.
 
 A server runs as a process of its own, never inside the notebook's kernel. It ends with the
 `with` block that it was started in. If the kernel ends first, however it ends, the watcher in
@@ -6,26 +6,39 @@ tests/watcher.py notices, and ends the server.
 """
 
 import ast
+import atexit
 import contextlib
 import functools
 import html
+import inspect
 import os
 import re
+import shlex
 import shutil
 import sys
 import tempfile
+import textwrap
 import time
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import psutil
+from IPython import get_ipython
+from IPython.display import display
 
 # A notebook runs in its own folder, whoever starts its kernel: JupyterLab, an editor, a check.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from course.copies import broken as broken
-from course.copies import changed as changed
-from course.facts import unified_diff
+from pictures import SERVED as SERVED
+from pictures import WAITS as WAITS
+from pictures import ZOMBIE as ZOMBIE
+from pictures import plot_bars as plot_bars
+from pictures import plot_lines as plot_lines
+from pictures import plot_pieces as plot_pieces
+from pictures import plot_spans as plot_spans
+from pictures import waiting_line as waiting_line
+
+from course import copies
+from course.facts import read_mistakes, unified_diff
 from tests import harness
 from tests.harness import ROOT, Server
 from tests.harness import connect as connect
@@ -45,6 +58,18 @@ harness.IDLE = harness.PATIENCE  # here an application may sleep: that is no rea
 
 os.environ["PYTHON_COLORS"] = "0"  # Jupyter asks all programs for colours: not in our outputs
 SCRIPT_SECONDS = 30  # a script that takes longer is ended
+CHECK_SECONDS = 150  # and so are the tests of an exercise
+
+_folder = tempfile.TemporaryDirectory()
+atexit.register(_folder.cleanup)
+scratch = Path(_folder.name)  # for the files of an experiment: it goes with the kernel
+_last_output = ""
+
+
+def empty_scratch():
+    """Remove all files in the scratch folder."""
+    for path in scratch.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def start(step, *arguments, port=0, **options):
@@ -56,15 +81,93 @@ def start(step, *arguments, port=0, **options):
     return Server(command, **options)
 
 
+def compare(prediction, outcome, unit=""):
+    """Print an outcome beside what was predicted: a number or a word, or None for no prediction.
+
+    A number with a fraction is measured: a prediction within a fifth of it is close.
+    """
+    came = f"{outcome} {unit}".rstrip()
+    if prediction is None:
+        print(f"It was {came}.")
+    elif prediction == outcome:
+        print(f"You predicted {prediction}, and it was {came}: right.")
+    elif is_close(prediction, outcome):
+        print(f"You predicted {prediction}, and it was {came}: close.")
+    else:
+        print(f"You predicted {prediction}, but it was {came}.")
+
+
+def is_close(prediction, outcome):
+    """Return whether a prediction of what is measured is within a fifth of it."""
+    is_number = isinstance(prediction, int | float)
+    return is_number and isinstance(outcome, float) and abs(prediction / outcome - 1) <= 0.2
+
+
+def check(function, step, milestone, file="server.py"):
+    """Put a function into a copy of a step, and run the step's tests up to a milestone.
+
+    The function takes the place of the one with its name in that file. Prints what came of it.
+    """
+    source = textwrap.dedent(inspect.getsource(function))
+    [definition] = ast.parse(source).body
+    name = definition.name
+    if is_empty(definition):
+        print(f"not yet: write the body of {name} where the three dots are, and run the cell.")
+        return
+    with copies.with_function(step, file, name, source) as copy:
+        words = "from course.loop import check_milestone; check_milestone"
+        code = f"{words}({step!r}, {str(copy / 'server.py')!r}, {milestone}, {name!r})"
+        command = [sys.executable, "-c", code]
+        with Server(command, cwd=ROOT, first_line=False) as tests:
+            tests.wait(CHECK_SECONDS)
+            lines = [*tests.output("stdout"), *tests.output("stderr")]
+            print("\n".join(lines).strip())
+
+
+def is_empty(definition):
+    """Return whether the body of a function is its docstring and three dots at most."""
+    return all(
+        isinstance(line, ast.Expr)
+        and isinstance(line.value, ast.Constant)
+        and (line.value.value is ... or isinstance(line.value.value, str))
+        for line in definition.body
+    )
+
+
+@contextlib.contextmanager
+def changed(step, file, right, wrong):
+    """Show a change of a file of a step, and give a folder with a copy in which it is made."""
+    with copies.changed(step, file, right, wrong) as copy:
+        old, new = ((folder / file).read_text("utf-8") for folder in (ROOT / step, copy))
+        show_diff(old, new, file, f"{file}, changed")
+        yield copy
+
+
+@contextlib.contextmanager
+def broken(step, name):
+    """Show a named mistake of a step, and give a folder with a copy in which it is made."""
+    [mistake] = [m for m in read_mistakes() if m.step == step and m.name == name]
+    with copies.changed(step, mistake.file, mistake.right, mistake.wrong) as copy:
+        old, new = ((folder / mistake.file).read_text("utf-8") for folder in (ROOT / step, copy))
+        show_diff(old, new, mistake.file, f"{mistake.file}, broken")
+        yield copy
+
+
 def show_step(before, step, file="server.py"):
-    """Print the diff of a file between two steps, from the files as they are now."""
+    """Show the diff of a file between two steps, from the files as they are now."""
     old, new = ((ROOT / folder / file).read_text("utf-8") for folder in (before, step))
-    print_diff(old, new, f"{before}/{file}", f"{step}/{file}")
+    show_diff(old, new, f"{before}/{file}", f"{step}/{file}")
 
 
-def print_diff(old, new, old_name, new_name):
-    """Print the unified diff of two texts."""
-    print(unified_diff(old, new, old_name, new_name))
+def show_diff(old, new, old_name, new_name):
+    """Show the unified diff of two texts, in colours where the viewer has them."""
+    show_block("diff", unified_diff(old, new, old_name, new_name))
+
+
+def show_block(language, text):
+    """Show a text as a fenced block of that language, and plain where nothing else can be shown."""
+    block = f"```{language}\n{text}\n```"
+    display({"text/markdown": block, "text/plain": text}, raw=True)
 
 
 def show_bytes(data):
@@ -76,16 +179,34 @@ def show_bytes(data):
 def run_script(source, *arguments):
     """Run a Python script as a process of its own; print what it prints, return its status.
 
-    A script may fork, a notebook's kernel must not: it has threads.
+    A script may fork, a notebook's kernel must not: it has threads. It can import script_help.
     """
+    global _last_output
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "script.py"
         path.write_text(source, "utf-8")
         command = [sys.executable, str(path), *arguments]
-        with Server(command, cwd=folder, first_line=False) as script:
+        here = {"PYTHONPATH": str(Path(__file__).resolve().parent)}
+        with Server(command, cwd=folder, environment=here, first_line=False) as script:
             status = script.wait(SCRIPT_SECONDS)
-            print("\n".join([*script.output("stdout"), *script.output("stderr")]))
+            _last_output = "\n".join([*script.output("stdout"), *script.output("stderr")])
+            print(_last_output)
     return status
+
+
+def last_output():
+    """Return what the last script has printed, without the line break at its end."""
+    return _last_output
+
+
+def script_cell(line, cell):
+    """Run a cell that begins with %%python as a script; the words behind it are its arguments."""
+    status = run_script(cell, *shlex.split(line))
+    assert status == 0, f"The script ended with status {status}."
+
+
+if shell := get_ipython():
+    shell.register_magic_function(script_cell, "cell", "python")  # in the place of IPython's own
 
 
 def processes(server):
@@ -132,26 +253,12 @@ def print_table(headings, rows):
         print("  ".join(map(str.ljust, row, widths)).rstrip())
 
 
-def plot_lines(title, x_label, y_label, lines, steps=False):
-    """Draw a line for each name in lines, a dict: its value is a pair, the x and the y values.
-
-    steps: between two points the line stays level, then jumps.
-    """
-    _, axes = plt.subplots(figsize=(8, 3.5))
-    styles = [("black", "-", "o"), ("0.35", "--", "s"), ("0.6", ":", "^")]
-    options = {"markersize": 5, "drawstyle": "steps-post" if steps else "default"}
-    for (name, (x, y)), (color, style, marker) in zip(lines.items(), styles, strict=False):
-        axes.plot(x, y, color=color, linestyle=style, marker=marker, label=name, **options)
-    axes.set(title=title, xlabel=x_label, ylabel=y_label, ylim=(0, None))
-    axes.legend()
-    plt.show()
-
-
 def show_function(step, name, file="server.py"):
-    """Print the source of a function, from the file as it is now."""
+    """Show the source of a function, from the file as it is now."""
     text = (ROOT / step / file).read_text("utf-8")
     [function] = [node for node in ast.walk(ast.parse(text)) if getattr(node, "name", "") == name]
-    print("\n".join(text.splitlines()[function.lineno - 1 : function.end_lineno]))
+    lines = text.splitlines()[function.lineno - 1 : function.end_lineno]
+    show_block("python", "\n".join(lines))
 
 
 def connections(port):
@@ -162,19 +269,6 @@ def connections(port):
             ends = [f"{end.ip}:{end.port}" if end else "-" for end in (entry.laddr, entry.raddr)]
             found.append((*ends, entry.status))
     return sorted(found, key=lambda row: (row[1] != "-", not row[0].endswith(f":{port}"), row))
-
-
-def waiting_line(title, visits):
-    """Draw for each (name, connected, served, ended), in seconds, how long a client waited."""
-    _, axes = plt.subplots(figsize=(8, 0.5 * len(visits) + 1.3))
-    for row, (_, connected, served, ended) in enumerate(visits):
-        axes.barh(row, served - connected, left=connected, color="white", edgecolor="black")
-        axes.barh(row, ended - served, left=served, color="0.6", edgecolor="black", hatch="//")
-    axes.set(title=title, xlabel="seconds", xlim=(0, None))
-    axes.set_yticks(range(len(visits)), [name for name, *_ in visits])
-    axes.legend(["waits", "is served"], loc="upper left", bbox_to_anchor=(1, 1))
-    axes.invert_yaxis()
-    plt.show()
 
 
 def read_in_browser(url):
