@@ -88,9 +88,10 @@ format: ## lay all Python files out in the common style
 	@$(INSTALL) $(FOR_COURSE)
 	$(VENV)/bin/ruff format
 
+# A check may run all tests of a step: on a busy machine they take longer than one test may.
 checks: ## run the checks that keep the course true
 	@$(INSTALL) $(FOR_CHECKS)
-	$(PYTEST) course/checks -rfEs $(SEVERAL)
+	$(PYTEST) course/checks -rfEs $(SEVERAL) --timeout 400
 
 notebooks: ## run all notebooks, and compare what they show with what is stored
 	@$(INSTALL) $(FOR_LAB)
