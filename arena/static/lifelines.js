@@ -137,13 +137,12 @@ class LaneView {
     this.frame = make(this.svg, "svg", { class: "frame" }); // cuts off what lies outside
     this.paper = make(this.frame, "rect", { class: "paper", width: "100%", height: "100%" });
     this.grid = make(this.frame, "g", { class: "grid" });
-    this.bands = ["client", "process"].map((kind) => ({
-      kind,
-      bars: make(this.frame, "g", { class: "bars" }),
-      name: make(this.svg, "text", { class: "band" }, kind === "client" ? words.clients : words.processes),
-    }));
+    this.bands = [
+      this.makeBand("client", words.clients, ["waits", "served", "answered", "failed"]),
+      this.makeBand("process", words.processes, ["works", "zombie"]),
+    ];
     this.labels = make(this.svg, "g", { class: "labels" });
-    this.crowds = {}; // the labels of many who do the same
+    this.crowds = {}; // each has the label of many who do the same
     this.last = make(this.plot, "p", { class: "last" }); // of a server that has ended
     const numbers = make(this.element, "dl", { class: "numbers" });
     this.numbers = Object.entries(words.numbers).map(([key, name]) => {
@@ -156,6 +155,13 @@ class LaneView {
     this.list = make(this.details, "ul"); // each life as text, while it is open
     new ResizeObserver(() => this.measure()).observe(this.plot);
     this.measure();
+  }
+
+  makeBand(kind, name, states) {
+    const bars = make(this.frame, "g", { class: "bars" });
+    const lasting = { "vector-effect": "non-scaling-stroke" };
+    const paths = states.map((state) => [state, make(bars, "path", { class: state, ...lasting })]);
+    return { kind, bars, paths: Object.fromEntries(paths), name: make(this.svg, "text", { class: "band" }, name) };
   }
 
   measure() {
@@ -176,6 +182,8 @@ class LaneView {
   draw(t, span, ticks, still) {
     if (!this.height) return;
     const seen = this.lane.lives.filter((life) => life.begin <= t && life.end > t - span);
+    const isServer = ({ role }) => role === "server";
+    seen.sort((one, other) => one.begin - other.begin || isServer(other) - isServer(one));
     for (const life of seen) life.now = at(life.states, t);
     this.drawBars(seen, t, span, still);
     this.drawLabels(seen, t);
@@ -193,54 +201,42 @@ class LaneView {
     // Where rows are thin, those of processes are twice as high: zombies are seen from afar.
     const same = room / Math.max(1, seen.length);
     const thin = room / (rows[0].length + 2 * rows[1].length);
-    const pitches = same > this.line ? [same, same] : [thin, 2 * thin];
-    const present = new Set(seen);
-    for (const life of this.drawn ?? []) if (!present.has(life)) this.remove(life);
-    this.drawn = seen;
+    const pitches = same > this.line * 0.6 ? [same, same] : [thin, 2 * thin];
     let top = gap;
     this.bands.forEach((band, number) => {
-      rows[number].forEach((life, row) => {
-        this.drawLife(life, band.bars);
-        life.row = row;
-        set(life.bar, "transform", `translate(0 ${row})`);
-      });
       const pitch = Math.min(pitches[number], tallest);
       const near = still || !band.pitch || Math.abs(pitch - band.pitch) < 0.02;
       band.pitch = near ? pitch : band.pitch + (pitch - band.pitch) / 4;
       band.top = top;
+      rows[number].forEach((life, row) => (life.row = row));
+      this.drawBand(band, rows[number]);
       const along = this.right - this.left - t * scale;
       set(band.bars, "transform", `translate(${along.toFixed(2)} ${top.toFixed(2)}) scale(${scale.toFixed(4)} ${band.pitch.toFixed(4)})`);
-      band.bars.classList.toggle("dense", band.pitch < DENSE);
       set(band.name, "x", this.left - this.size * 0.6);
       set(band.name, "y", Math.min(top + this.size, this.height - this.size * 0.3));
       top += Math.max(rows[number].length * band.pitch, this.line) + gap;
     });
   }
 
-  // Draw a bar for each state of a life, once; a state that has no end yet goes on beyond the edge.
-  drawLife(life, parent) {
-    if (life.bar?.parentNode !== parent) {
-      life.bar = make(parent, "g", { class: life.role ?? "client" });
-      life.known = 0;
+  // Draw a bar for each state of each life, in seconds and rows: one path for all bars of a colour.
+  // While nothing happens, time moves them by the transform alone.
+  drawBand(band, lives) {
+    const dense = band.pitch < DENSE;
+    const key = `${lives.map((life) => `${life.key} ${life.states.length}`)} ${dense}`;
+    if (band.drawn === key) return;
+    band.drawn = key;
+    const high = dense ? 1 : 0.8; // dense bars touch each other
+    const paths = Object.fromEntries(Object.keys(band.paths).map((state) => [state, ""]));
+    for (const { states, role, row } of lives) {
+      states.forEach(({ t, state }, number) => {
+        const wide = (states[number + 1]?.t ?? t + FOREVER) - t;
+        if (state === "answered" || state === "failed") paths[state] += `M${t} ${row}v${high}`;
+        else if (role === "server") paths.works += `M${t} ${row + 0.2}h${wide}v0.4h${-wide}z`;
+        else if (state !== "gone") paths[state] += `M${t} ${row}h${wide}v${high}h${-wide}z`;
+      });
     }
-    if (life.known === life.states.length) return;
-    life.known = life.states.length;
-    life.bar.replaceChildren();
-    life.states.forEach(({ t, state }, number) => {
-      const next = life.states[number + 1]?.t ?? t + FOREVER;
-      if (state === "answered" || state === "failed") {
-        make(life.bar, "line", { class: state, x1: t, x2: t, y1: 0, y2: 0.8, "vector-effect": "non-scaling-stroke" });
-      } else if (state !== "gone") {
-        make(life.bar, "rect", { class: state, x: t, width: next - t });
-      }
-    });
-  }
-
-  remove(life) {
-    life.bar.remove();
-    life.label?.remove();
-    life.label = null;
-    life.bar = null;
+    for (const [state, path] of Object.entries(paths)) set(band.paths[state], "d", path);
+    band.bars.classList.toggle("dense", dense);
   }
 
   // Write beside each bar who it is and what it does: at "now" while it lives, else after its end.
@@ -257,14 +253,13 @@ class LaneView {
     const places = [];
     for (const [what, lives] of Object.entries(crowds)) {
       if (lives.length > limit) {
-        this.crowds[what] ??= { label: this.makeLabel("") };
         const y = (middle(lives[0]) + middle(lives.at(-1))) / 2;
-        const text = this.words.crowd[what](lives.length);
-        places.push({ what, label: this.crowds[what].label, y, to: y, text });
+        this.crowds[what] ??= {};
+        places.push({ what, of: this.crowds[what], y, to: y, text: this.words.crowd[what](lives.length) });
       } else {
         for (const life of lives) {
-          life.label ??= this.makeLabel(this.name(life));
-          places.push({ what, label: life.label, y: middle(life), to: middle(life), text: this.describe(life, t) });
+          const y = middle(life);
+          places.push({ what, of: life, y, to: y, text: this.describe(life, t) });
         }
       }
     }
@@ -279,27 +274,28 @@ class LaneView {
       place.to = Math.min(place.to, free);
       free = place.to - line;
     }
-    for (const place of places) this.drawLabel(place, this.right);
-    const used = new Set(places.map(({ label }) => label));
+    const used = new Set();
+    for (const place of places) used.add(this.drawLabel(place, this.right));
     for (const life of seen) {
-      if (!life.label || used.has(life.label)) continue;
-      if (life.end > t || band(life).pitch < line * 0.9) {
-        set(life.label, "class", "hidden");
-      } else {
-        const y = middle(life);
-        this.drawLabel({ what: life.now.state, label: life.label, y, to: y, text: this.describe(life, t) }, this.x(life.end));
-      }
+      const { pitch } = band(life);
+      if (life.end > t || pitch < this.size * 0.85) continue;
+      const y = middle(life);
+      const place = { what: life.now.state, of: life, y, to: y, text: this.describe(life, t) };
+      used.add(this.drawLabel(place, this.x(life.end)));
     }
-    for (const { label } of Object.values(this.crowds)) if (!used.has(label)) set(label, "class", "hidden");
+    for (const label of [...this.labels.children]) if (!used.has(label)) label.remove();
   }
 
-  drawLabel({ what, label, y, to, text }, x) {
-    const [leader, words] = label.children;
+  // Draw one label, and return its element. It stays the same one, so its text can be selected.
+  drawLabel({ what, of, y, to, text }, x) {
+    if (!of.label?.isConnected) of.label = this.makeLabel(of.kind ? this.name(of) : "");
+    const [leader, words] = of.label.children;
     const em = this.size;
-    set(label, "class", what);
+    set(of.label, "class", what);
     set(leader, "points", Math.abs(to - y) > 2 ? `${x + 2},${y} ${x + em * 0.5},${to}` : "");
     set(words, "transform", `translate(${(x + em * 0.7).toFixed(1)} ${(to + em * 0.35).toFixed(1)})`);
     set(words.lastChild, "text", text);
+    return of.label;
   }
 
   makeLabel(name) {
