@@ -68,9 +68,13 @@ arena: ## see all servers side by side: SERVER=mine/server.py adds your own, REP
 	@$(INSTALL) $(FOR_ARENA)
 	@$(VENV)/bin/python -m arena $(if $(SERVER),--server '$(SERVER)') $(if $(REPLAY),--replay '$(REPLAY)')
 
-lab: ## open the notebooks in JupyterLab
+lab: ## open the notebooks in JupyterLab: copies of your own in mine-notebooks/, without outputs
 	@$(INSTALL) $(FOR_LAB)
-	$(VENV)/bin/jupyter lab --notebook-dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root)
+	$(VENV)/bin/python -m course.lab
+
+lab-fresh: ## the same with new copies; those of before get a dated name
+	@$(INSTALL) $(FOR_LAB)
+	$(VENV)/bin/python -m course.lab --fresh
 
 diff: ## show what a step changes: STEP=04 compares step 3 and step 4; STEP=02 STAGE=3 two stages
 	@diff -ru --unidirectional-new-file -x __pycache__ -x stages -x '*.md' \

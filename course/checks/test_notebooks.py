@@ -1,4 +1,4 @@
-"""The notebooks leave no server behind, and open in a browser.
+"""The notebooks leave no server behind, open in a browser, and let the learner do the work.
 
 That they show what is stored in them is checked by "make notebooks".
 """
@@ -9,9 +9,11 @@ import re
 import secrets
 import shutil
 import signal
+import subprocess
 import sys
 
 import jupyter_client
+import nbformat
 import pytest
 from playwright.sync_api import sync_playwright
 
@@ -111,35 +113,72 @@ def run_cells(page, notebook):
     return cells if all(cell["execution_count"] for cell in cells) else None
 
 
+@pytest.fixture
+def course(tmp_path):
+    """A copy of the course, where working copies of the notebooks do no harm."""
+    ignore = shutil.ignore_patterns(".*", "mine*")
+    return shutil.copytree(ROOT, tmp_path / "the course", ignore=ignore)
+
+
+def lab(course, *options):
+    """Run a line of Python in the copy of the course, where course.lab is imported."""
+    command = [sys.executable, "-c", "from course import lab; " + "; ".join(options)]
+    return subprocess.run(command, cwd=course, capture_output=True, text=True, check=True).stdout
+
+
+def test_working_copies_have_no_outputs_and_are_never_overwritten(course):
+    assert lab(course, "print(lab.make_copies())") == "7\n"
+    copy = course / "mine-notebooks" / "04_fork.ipynb"
+    book = nbformat.read(copy, as_version=4)
+    assert not any(cell.get("outputs") for cell in book.cells)
+    assert [cell.source for cell in book.cells] == [
+        cell.source for cell in nbformat.read(NOTEBOOKS / copy.name, as_version=4).cells
+    ]
+    copy.write_text("work")
+    (course / "mine-notebooks" / "05_zombies.ipynb").unlink()
+    assert lab(course, "print(lab.make_copies())") == "1\n"
+    assert copy.read_text() == "work"
+
+
+def test_fresh_copies_leave_the_work_of_before(course):
+    for number in (1, 2):
+        lab(course, "lab.make_copies()")
+        copy = course / "mine-notebooks" / "04_fork.ipynb"
+        copy.write_text(f"work {number}")
+        kept = lab(course, "lab.put_aside()").split("now in ")[1].split("/")[0]
+        assert (course / kept / copy.name).read_text() == f"work {number}"
+        assert not copy.exists()
+
+
+def test_git_ignores_the_working_copies():
+    for name in ("mine-notebooks", "mine-notebooks-2026-01-01-1"):
+        command = ["git", "check-ignore", "--quiet", f"{name}/04_fork.ipynb"]
+        assert subprocess.run(command, cwd=ROOT).returncode == 0, name
+
+
 @needs_chromium
-def test_a_notebook_runs_in_jupyterlab_and_shows_its_pictures(tmp_path):
-    shutil.copytree(ROOT, tmp_path / "course", ignore=shutil.ignore_patterns(".*", "mine*"))
-    folder = tmp_path / "course" / "notebooks"
-    notebook = folder / "01_echo_socket.ipynb"
-    book = json.loads(notebook.read_text("utf-8"))
-    for cell in book["cells"]:
-        if cell["cell_type"] == "code":
-            cell["outputs"] = []
-    notebook.write_text(json.dumps(book), "utf-8")
+def test_a_notebook_runs_in_jupyterlab_and_shows_its_pictures(course, tmp_path):
+    notebook = course / "mine-notebooks" / "01_echo_socket.ipynb"
     token = secrets.token_hex()
-    command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--ServerApp.port=0"]
-    command += ["--allow-root", f"--IdentityProvider.token={token}"]
+    command = [sys.executable, "-m", "course.lab", "--no-browser", "--ServerApp.port=0"]
+    command += [f"--IdentityProvider.token={token}"]
     homes = {name: str(tmp_path / name) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR")}
     with (
-        Server(command, cwd=folder, environment=homes, first_line=False) as lab,
+        Server(command, cwd=course, environment=homes, first_line=False) as lab,
         sync_playwright() as tool,
     ):
         line = lab.wait_for_line(r"http://127\.0\.0\.1:\d+/lab", "stderr")
         url = "http://127.0.0.1:" + line.rpartition("127.0.0.1:")[2].split("/")[0]
         browser = tool.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         page = browser.new_page()
-        page.goto(f"{url}/lab/tree/01_echo_socket.ipynb?token={token}")
+        page.goto(f"{url}/lab/tree/mine-notebooks/01_echo_socket.ipynb?token={token}")
         page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(timeout=60_000)
         wait_until(lambda: run_all(page), "JupyterLab did not begin to run the notebook.", 60)
         cells = wait_until(lambda: run_cells(page, notebook), "Not every cell has run.", 60)
         picture = page.locator(".jp-RenderedImage img").first
         picture.wait_for(state="attached")
         assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 100
+        assert not page.get_by_text("official Jupyter news").count(), "A pop-up asks the class."
         browser.close()
     outputs = [output for cell in cells for output in cell["outputs"]]
     errors = [output for output in outputs if output["output_type"] == "error"]
