@@ -7,6 +7,7 @@ It opens no browser: it prints the address of its page, and runs until Ctrl-C.
 
 import argparse
 import contextlib
+import logging
 import signal
 
 import pytest
@@ -43,6 +44,7 @@ def main():
             shown.close()  # else a page that is open would hold up the end
             raise KeyboardInterrupt
 
+        logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # it has words for the end
         signal.signal(signal.SIGINT, stop)
         signal.signal(signal.SIGTERM, stop)
         site = make_site(shown, lanes and lanes.do)
@@ -50,7 +52,7 @@ def main():
             server = waitress.create_server(
                 site, host="127.0.0.1", port=arguments.port, threads=THREADS
             )
-        except (OSError, OverflowError) as error:
+        except OSError as error:
             parser.error(f"argument --port: {arguments.port}: {error}")
         print(f"Arena on http://127.0.0.1:{server.effective_port}", flush=True)
         server.run()

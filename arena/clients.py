@@ -27,7 +27,7 @@ class Clients:
     def __init__(self, recording):
         self.recording = recording
         self.waiting = collections.Counter()  # by the name of a lane
-        self.ids = itertools.count(1)
+        self.ids = collections.defaultdict(lambda: itertools.count(1))  # as well
         self.tasks = set()  # asyncio itself does not keep them
         self.loop = asyncio.new_event_loop()
         threading.Thread(target=self.loop.run_forever, daemon=True).start()
@@ -44,7 +44,12 @@ class Clients:
                 task.add_done_callback(self.tasks.discard)
 
     async def _visit(self, lane, what):
-        client = {"kind": "client", "lane": lane.name, "id": next(self.ids), "what": what}
+        client = {
+            "kind": "client",
+            "lane": lane.name,
+            "id": next(self.ids[lane.name]),
+            "what": what,
+        }
         self.recording.note(client | {"state": "waits", "words": ""})
         self.waiting[lane.name] += 1
         is_served, is_well, data = False, False, bytearray()

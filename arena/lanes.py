@@ -1,6 +1,8 @@
 """The lanes of the arena: a server each. They are started, stopped, and watched from outside."""
 
+import collections
 import contextlib
+import dataclasses
 import os
 import signal
 import sys
@@ -16,16 +18,17 @@ from tests.harness import ROOT, Server, last_traceback
 EVERY = 0.05  # seconds between two looks at the process table
 WORKERS = "2"  # of step 6: so few that two clients are enough to need them all
 LINES = 5  # of a server's last words
+SOON = 0.3  # seconds until they have been read
 APPLICATION = "arena.application:application"
 STEPS = [
     ("step03_wsgi", "Step 3", "One after the other: the second client waits."),
     ("step04_fork", "Step 4", "Nobody waits, and nobody cleans up."),
     ("step05_zombies", "Step 5", "Nobody waits, and no zombie stays."),
-    ("step06_prefork", "Step 6", "Workers stand ready: as many at once as there are workers."),
+    ("step06_prefork", "Step 6", "As many at once as there are workers."),
 ]
 NO_FORK = "It needs os.fork, which Windows lacks. It runs in WSL."
 OWN = "own"  # the name of the lane of one's own server
-ACTIONS = {*REQUESTS, "start", "stop"}
+ACTIONS = [*REQUESTS, "start", "stop"]
 
 
 class Lane:
@@ -36,7 +39,7 @@ class Lane:
         self.name, self.title, self.claim, self.command, self.why = name, title, claim, command, why
         self.server = None  # the last one that was started
         self.address = None  # where it listens, or did
-        self.is_busy = False  # it is being started, or runs
+        self.busy = threading.Lock()  # held while it is being started, or runs
         self.is_told_to_stop = False
         self.numbers = {}  # the last ones
 
@@ -49,6 +52,10 @@ class Lane:
             "available": not self.why,
             "why": self.why,
         }
+
+    def is_running(self):
+        """Return whether its server runs."""
+        return self.server is not None and self.server.process.returncode is None
 
     def run(self, recording):
         """Start the server, and wait until it has ended; note both in a recording."""
@@ -66,10 +73,8 @@ class Lane:
             recording.note(event | {"state": "runs", "words": ""})
             self.server.process.wait()
             state = "stopped" if self.is_told_to_stop else "died"
-            t = round(recording.now(), 3)
-            words = last_words(self.server)
-            recording.note(event | {"t": t, "state": state, "words": words})
-        self.is_busy = False
+            recording.note(event | {"state": state, "words": last_words(self.server)})
+        self.busy.release()
 
 
 class Lanes:
@@ -93,28 +98,30 @@ class Lanes:
         self.clients = Clients(self.recording)
         self.table = Table(self.runners, self.clients.waiting, self.recording)
         self.is_closed = threading.Event()
-        self.watcher = threading.Thread(target=self.watch)
-        self.watcher.start()
-        self.do("start", None)
+        self.sampler = threading.Thread(target=self.sample, daemon=True)
+        self.sampler.start()
+        self.do("start")
 
-    def do(self, action, name):
-        """Do one of ACTIONS to the lane of a name, or to all; raises KeyError for other names."""
+    def do(self, action, names=None):
+        """Do one of ACTIONS to the lanes of these names, at the same moment; None: to all.
+
+        Raises KeyError if there is no lane of that name which runs here.
+        """
         by_name = {lane.name: lane for lane in self.runners}
-        chosen = self.runners if name is None else [by_name[name]]
+        chosen = self.runners if names is None else [by_name[name] for name in names]
         if action == "start":
             for lane in chosen:
-                if not lane.is_busy:
-                    lane.is_busy = True
+                if lane.busy.acquire(blocking=False):
                     threading.Thread(target=lane.run, args=[self.recording], daemon=True).start()
         elif action == "stop":
             for lane in chosen:
-                if lane.is_busy and lane.server:
+                if lane.is_running():
                     lane.is_told_to_stop = True
                     lane.server.send_signal(signal.SIGTERM)
         else:
             self.clients.send(action, chosen)
 
-    def watch(self):
+    def sample(self):
         """Look at the process table again and again, until the end."""
         while not self.is_closed.is_set():
             begin = time.monotonic()
@@ -127,11 +134,34 @@ class Lanes:
     def __exit__(self, *_):
         """End all servers and their children."""
         self.is_closed.set()
-        self.watcher.join()
+        self.sampler.join()
         for lane in self.runners:
             if lane.server:
                 lane.server.kill()
         self.recording.close()
+
+
+@dataclasses.dataclass
+class Seen:
+    """A process of a lane, as it was seen last."""
+
+    process: psutil.Process
+    lane: Lane
+    role: str  # "server" or "child"
+    state: str = ""  # "works" or "zombie"
+
+    def look(self):
+        """Return its state now: "works", "zombie" or "gone"."""
+        if self.state == "zombie":
+            return "zombie"
+        try:
+            status = self.process.status()
+        except psutil.ZombieProcess:
+            status = psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return "gone"
+        # The server is a child of ours: we collect it at once, so it is no zombie for anyone.
+        return "zombie" if status == psutil.STATUS_ZOMBIE and self.role == "child" else "works"
 
 
 class Table:
@@ -144,82 +174,71 @@ class Table:
 
     def __init__(self, lanes, waiting, recording):
         self.lanes, self.waiting, self.recording = lanes, waiting, recording
-        self.servers = set()  # PIDs
-        self.owners = {}  # PID: the lane that a process belongs to
-        self.states = {}  # PID: its last state
-        self.processes = {}  # PID: the psutil.Process of one that is at work
+        self.servers = {}  # PID: the lane of a server that runs
+        self.seen = {}  # PID: the Seen of a process that belongs to a lane
         self.others = set()  # PIDs of processes that belong to no lane
 
     def look(self):
         """Look once, and note what has changed."""
-        servers = {lane.server.pid: lane for lane in self.lanes if lane.server}
-        pids = set(psutil.pids())
-        t = round(self.recording.now(), 3)
+        servers = {lane.server.pid: lane for lane in self.lanes if lane.is_running()}
         if servers.keys() - self.servers:
             self.others.clear()  # the new server may be among them, and its children
-        self.servers = set(servers)
-        new = {pid: parent_of(pid) for pid in pids - self.others - self.owners.keys()}
-        for pid in new:
-            ancestor = pid
-            while ancestor in new and ancestor not in servers:
-                ancestor = new[ancestor]
-            if lane := servers.get(ancestor) or self.owners.get(ancestor):
-                self.owners[pid] = lane
-        self.others = (self.others | new.keys()) & pids - self.owners.keys()
+        self.servers = servers
+        pids = set(psutil.pids())
+        t = round(self.recording.now(), 3)
+        self.find_new(pids - self.others - self.seen.keys())
+        self.others &= pids
         events = [*self.find_changes(pids, t), *self.count(t)]
         if events:
             self.recording.note(*events)
 
+    def find_new(self, pids):
+        """Sort processes that were not seen before: they belong to a lane, or to none."""
+        processes, parents = {}, {}
+        for pid in pids:
+            with contextlib.suppress(psutil.Error):  # it has ended since, or is not shown
+                processes[pid] = psutil.Process(pid)
+                parents[pid] = processes[pid].ppid()
+        for pid in pids:
+            ancestor = pid
+            while ancestor in parents and ancestor not in self.servers:
+                ancestor = parents[ancestor]
+            lane = self.servers.get(ancestor)
+            if ancestor in self.seen:
+                lane = self.seen[ancestor].lane
+            if lane and pid in parents:
+                role = "server" if pid in self.servers else "child"
+                self.seen[pid] = Seen(processes[pid], lane, role)
+            else:
+                self.others.add(pid)
+
     def find_changes(self, pids, t):
         """Yield an event for each process of a lane whose state is another one now."""
-        for pid, lane in [*self.owners.items()]:
-            before = self.states.get(pid)
-            state = self.state_of(pid) if pid in pids else "gone"
-            if state == "gone":
-                del self.owners[pid]
-                self.processes.pop(pid, None)
-                self.states.pop(pid, None)
-            else:
-                self.states[pid] = state
-            if state != before and (before or state != "gone"):
+        for pid, seen in [*self.seen.items()]:
+            before, seen.state = seen.state, seen.look() if pid in pids else "gone"
+            if seen.state == "gone":
+                del self.seen[pid]
+            if seen.state != before:
                 yield {
                     "kind": "process",
                     "t": t,
-                    "lane": lane.name,
+                    "lane": seen.lane.name,
                     "pid": pid,
-                    "role": "server" if pid in self.servers else "child",
-                    "state": state,
+                    "role": seen.role,
+                    "state": seen.state,
                 }
-
-    def state_of(self, pid):
-        """Return "works", "zombie" or "gone"."""
-        if self.states.get(pid) == "zombie":
-            return "zombie"
-        try:
-            if pid not in self.processes:
-                self.processes[pid] = psutil.Process(pid)
-            status = self.processes[pid].status()
-        except psutil.ZombieProcess:
-            status = psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return "gone"
-        except psutil.AccessDenied:
-            return "works"
-        return "zombie" if status == psutil.STATUS_ZOMBIE and pid not in self.servers else "works"
 
     def count(self, t):
         """Yield the numbers of each lane that have changed."""
+        states = collections.Counter(
+            (seen.lane.name, seen.state) for seen in self.seen.values() if seen.role == "child"
+        )
         for lane in self.lanes:
-            states = [
-                self.states[pid]
-                for pid, owner in self.owners.items()
-                if owner is lane and pid not in self.servers
-            ]
             numbers = {
-                "zombies": states.count("zombie"),
-                "at_work": states.count("works"),
+                "zombies": states[lane.name, "zombie"],
+                "at_work": states[lane.name, "works"],
                 "waiting": self.waiting[lane.name],
-                "descriptors": descriptors_of(lane.server),
+                "descriptors": descriptors_of(lane.server) if lane.is_running() else None,
             }
             if numbers != lane.numbers:
                 lane.numbers = numbers
@@ -244,23 +263,16 @@ def lanes(own=None):
     return found
 
 
-def parent_of(pid):
-    """Return the PID of a process's parent, or None if the system does not tell."""
-    with contextlib.suppress(psutil.Error):
-        return psutil.Process(pid).ppid()
-    return None
-
-
 def descriptors_of(server):
     """Return how many descriptors a server has open, or None if the system does not tell."""
     with contextlib.suppress(psutil.Error, AttributeError):  # Windows has no num_fds
-        return psutil.Process(server.pid).num_fds() if server else None
+        return psutil.Process(server.pid).num_fds()
     return None
 
 
 def last_words(server):
     """Return how a server ended, and what it said on stderr in the end."""
-    server.is_running(0)
+    with server.changed:  # children that live on may hold its stderr open: do not wait for them
+        server.changed.wait_for(lambda: None in server.lines["stderr"], SOON)
     lines = server.output("stderr")
-    lines = last_traceback(lines) or lines
-    return "\n".join([server.how_it_ended(), *lines[-LINES:]])
+    return "\n".join([server.how_it_ended(), *(last_traceback(lines) or lines[-LINES:])])

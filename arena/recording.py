@@ -49,19 +49,20 @@ class Recording:
     def drop(self):
         """Forget what was over more than a minute ago."""
         horizon = self.now() - MINUTE
-        last = {}  # the number of each subject's last event before the horizon
-        for number, event in self.events:
+        last = {subject(event): event for _, event in self.events}
+        newer, kept = set(), []
+        for number, event in reversed(self.events):
+            about = subject(event)
+            is_over = last[about]["t"] < horizon and last[about].get("state") in ENDS
+            # A life is kept as a whole, and of numbers that change those that still held then.
+            is_replaced = event["kind"] in ("numbers", "server") and about in newer
+            if event["t"] >= horizon or not (is_over or is_replaced):
+                kept.append((number, event))
+            else:
+                self.dropped = max(self.dropped, number)
             if event["t"] < horizon:
-                last[subject(event)] = number
-        kept = [
-            (number, event)
-            for number, event in self.events
-            if event["t"] >= horizon
-            or (last[subject(event)] == number and event.get("state") not in ENDS)
-        ]
-        gone = {number for number, _ in self.events} - {number for number, _ in kept}
-        self.dropped = max(gone, default=self.dropped)
-        self.events = kept
+                newer.add(about)
+        self.events = kept[::-1]
         self.next_drop = self.now() + 1
 
     def follow(self, last=""):
@@ -78,7 +79,8 @@ class Recording:
         number = number if known else 0
         while not self.is_closed:
             with self.changed:
-                batch += [event for n, event in self.events if n > number]
+                new = (event for n, event in self.events if n > number)
+                batch += sorted(new, key=lambda event: event["t"])
                 number = self.count
             yield f"{self.name}-{number}", batch
             batch = []
@@ -92,7 +94,8 @@ class Recording:
             if not self.hello["replay"]:
                 self.drop()
             hello = self.hello | {"now": round(self.now(), 3), "replay": True}
-            return [hello, *(event for _, event in self.events)]
+            events = (event for _, event in self.events)
+            return [hello, *sorted(events, key=lambda event: event["t"])]
 
     def close(self):
         """Let all who follow come to an end."""

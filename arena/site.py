@@ -16,7 +16,7 @@ POLICY = (
 def make_site(recording, do=None):
     """Return the Flask application that shows a recording.
 
-    do: a function of an action and a lane's name, see Lanes.do; None if there are no servers.
+    do: a function of an action and lanes' names, see Lanes.do; None if there are no servers.
     """
     site = Flask(__name__)
     # A page of elsewhere whose name leads to 127.0.0.1 gets nothing.
@@ -46,8 +46,9 @@ def make_site(recording, do=None):
         wish = request.get_json()
         if not isinstance(wish, dict) or wish.get("action") not in ACTIONS:
             abort(400, "There is no such action.")
+        lane = wish.get("lane")  # one, several, or null: all
         try:
-            do(wish["action"], wish.get("lane"))
+            do(wish["action"], [lane] if isinstance(lane, str) else lane)
         except (KeyError, TypeError):
             abort(400, "There is no such lane.")
         return "", 204

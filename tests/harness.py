@@ -44,6 +44,7 @@ IDLE = 0.2 * PATIENCE
 # apart. It is written so that Windows understands it, too.
 TIME_ZONE = "TST-5:30"
 RUNS = "The server still runs."
+ONE_AT_A_TIME = threading.Lock()
 CONTRACT = "README.md#what-your-server-must-do-to-be-tested"
 
 # A proxy is for other machines: no client of ours asks it for a server of ours.
@@ -285,8 +286,9 @@ def watcher():
 def tell_watcher(sign, group):
     """Note in the watcher that a process group began ("+") or ended ("-")."""
     if os.name == "posix":
-        watcher().stdin.write(f"{sign}{group}\n")
-        watcher().stdin.flush()
+        with ONE_AT_A_TIME:  # the arena starts its servers in threads
+            watcher().stdin.write(f"{sign}{group}\n")
+            watcher().stdin.flush()
 
 
 class Reply(NamedTuple):
