@@ -4,7 +4,6 @@ import asyncio
 import collections
 import contextlib
 import itertools
-import os
 import threading
 
 from tests.harness import format_request, parse_reply
@@ -65,8 +64,12 @@ class Clients:
             is_well, words = judge(bytes(data))
         except TimeoutError:
             words = f"gave up after {PATIENCE} seconds"
+        except ConnectionRefusedError:
+            words = "connection refused"
+        except ConnectionResetError:
+            words = "connection reset"
         except OSError as error:
-            words = os.strerror(error.errno) if error.errno else str(error)
+            words = str(error)
         if not is_served:
             self.waiting[lane.name] -= 1
         self.recording.note(client | {"state": "answered" if is_well else "failed", "words": words})

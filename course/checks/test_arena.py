@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import threading
@@ -16,8 +17,9 @@ import urllib.request
 import psutil
 import pytest
 
-from arena import lanes
-from arena.recording import Recording
+from arena import lanes, record
+from arena.recording import Recording, load
+from course.browser import needs_chromium
 from tests.harness import PATIENCE, ROOT, is_at_work, tell_watcher, wait_until
 
 STEPS = ["step03_wsgi", "step04_fork", "step05_zombies", "step06_prefork"]
@@ -243,7 +245,7 @@ def test_on_step_3_a_crash_ends_the_server_and_it_can_be_started_again():
         arena.wait(kind="process", lane="step03_wsgi", pid=server, role="server", state="gone")
         wait_until(lambda: arena.numbers("step03_wsgi")["descriptors"] is None, "It is dead.")
         arena.do("client", "step03_wsgi")
-        arena.wait(kind="client", what="client", state="failed", words="Connection refused")
+        arena.wait(kind="client", what="client", state="failed", words="connection refused")
         arena.do("start", "step03_wsgi")
         arena.wait(2, kind="server", lane="step03_wsgi", state="runs")
         arena.do("client", "step03_wsgi")
@@ -481,3 +483,35 @@ def test_what_lasts_is_kept_and_what_was_over_a_minute_ago_is_not():
     assert [e["kind"] for e in events] == ["hello", *["process"] * 2, "client", "numbers", "client"]
     _, events = next(recording.follow(late))
     assert [e["state"] for e in events] == ["served"], "It missed nothing that is forgotten."
+
+
+@needs_fork
+@pytest.mark.parametrize("picture", ["", pytest.param("arena.png", marks=needs_chromium)])
+def test_the_ten_seconds_can_be_recorded_again(tmp_path, monkeypatch, picture):
+    options = ["--picture", str(tmp_path / picture)] if picture else []
+    monkeypatch.setattr(record, "PLAN", [(0.1, "client")])
+    monkeypatch.setattr(record, "SECONDS", 1)
+    file = tmp_path / "new folder" / "recording.json"
+    monkeypatch.setattr(sys, "argv", ["record", "--file", str(file), *options])
+    record.main()
+    events = load(file).minute()
+    assert [lane["lane"] for lane in events[0]["lanes"]] == record.LANES
+    answered = {e["lane"] for e in events[1:] if e.get("state") == "answered"}
+    assert answered == set(record.LANES), "Each lane served the client."
+    assert {e["lane"] for e in events[1:]} == answered
+    if picture:
+        size = struct.unpack(">8x8xII", (tmp_path / picture).read_bytes()[:24])  # a PNG's IHDR
+        assert size == (record.SIZE["width"], record.SIZE["height"])
+
+
+def test_the_stored_ten_seconds_show_what_each_step_does_with_the_same_clients():
+    events = load(record.FILE).minute()
+    last, waited = {}, dict.fromkeys(record.LANES, 0)
+    for event in events[1:]:
+        if event["kind"] == "numbers":
+            last[event["lane"]] = event["zombies"]
+            waited[event["lane"]] = event["waiting"]
+    clients = sum(lanes.BURST if what == "burst" else 1 for _, what in record.PLAN)
+    assert last == {"step03_wsgi": 0, "step04_fork": clients, "step05_zombies": 0}
+    assert waited["step03_wsgi"] > lanes.BURST and waited["step04_fork"] == 0
+    assert waited["step05_zombies"] == 0
