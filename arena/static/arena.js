@@ -23,6 +23,7 @@ const lifelines = new Lifelines(find("arena"));
 const narrow = matchMedia("(max-width: 44rem)");
 const choice = find("choice");
 let shown = new Set(); // the names of the lanes that are seen
+let broken = false; // whether the arena does not answer
 
 function say(text) {
   if (find("message").textContent !== text) find("message").textContent = text;
@@ -31,7 +32,6 @@ function say(text) {
 // Follow the arena. What a broken stream missed comes when it is there again.
 function listen() {
   const stream = new EventSource("/events");
-  let broken = false;
   stream.onmessage = ({ data }) => {
     const events = JSON.parse(data);
     if (events[0].kind === "hello") greet(events);

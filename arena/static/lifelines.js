@@ -152,7 +152,7 @@ class LaneView {
     });
     this.details = make(banner, "details");
     make(this.details, "summary", {}, words.each);
-    this.list = make(this.details, "ul"); // each life as text, while it is open
+    this.list = make(this.details, "ul", { tabindex: 0, "aria-label": words.each }); // each life as text, while it is open
     new ResizeObserver(() => this.measure()).observe(this.plot);
     this.measure();
   }
@@ -231,8 +231,9 @@ class LaneView {
       states.forEach(({ t, state }, number) => {
         const wide = (states[number + 1]?.t ?? t + FOREVER) - t;
         if (state === "answered" || state === "failed") paths[state] += `M${t} ${row}v${high}`;
+        else if (state === "gone") return;
         else if (role === "server") paths.works += `M${t} ${row + 0.2}h${wide}v0.4h${-wide}z`;
-        else if (state !== "gone") paths[state] += `M${t} ${row}h${wide}v${high}h${-wide}z`;
+        else paths[state] += `M${t} ${row}h${wide}v${high}h${-wide}z`;
       });
     }
     for (const [state, path] of Object.entries(paths)) set(band.paths[state], "d", path);
@@ -294,7 +295,7 @@ class LaneView {
     set(of.label, "class", what);
     set(leader, "points", Math.abs(to - y) > 2 ? `${x + 2},${y} ${x + em * 0.5},${to}` : "");
     set(words, "transform", `translate(${(x + em * 0.7).toFixed(1)} ${(to + em * 0.35).toFixed(1)})`);
-    set(words.lastChild, "text", text);
+    set(words.lastChild, "text", of.kind ? ` ${text}` : text);
     return of.label;
   }
 
@@ -303,7 +304,7 @@ class LaneView {
     make(label, "polyline");
     const text = make(label, "text");
     make(text, "tspan", { class: "name" }, name);
-    make(text, "tspan", name ? { dx: "0.4em" } : { class: "name" });
+    make(text, "tspan", name ? {} : { class: "name" });
     return label;
   }
 

@@ -1,0 +1,415 @@
+"""The page of the arena in a browser, with true servers: what it shows, says and sends."""
+
+import contextlib
+import itertools
+import json
+import re
+import shutil
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+from course.browser import needs_chromium
+from course.checks.test_arena import Arena, needs_fork
+from tests.harness import ROOT, wait_until
+
+STEPS = ["step03_wsgi", "step04_fork", "step05_zombies", "step06_prefork"]
+STATIC = ROOT / "arena" / "static"
+SIZES = [(390, 844), (1280, 720), (1920, 1080)]  # pixels
+DRAWN = """new Promise((resolve) => {
+  const draw = lifelines.draw;
+  let left = 10;
+  lifelines.draw = function () {
+    draw.call(this);
+    if (--left) return;
+    lifelines.draw = draw;
+    resolve();
+  };
+})"""
+# how many bars of a lane have this state where the window ends
+BARS = """([lane, state]) => {
+  const path = document.querySelector(`[data-lane=${lane}] .bars .${state}`);
+  const t = lifelines.t;
+  const bars = [...path.getAttribute("d").matchAll(/M([\\d.e+]+) [\\d.]+h([\\d.e+]+)/g)];
+  return bars.filter(([, x, wide]) => x <= t && t < Number(x) + Number(wide)).length;
+}"""
+
+pytestmark = [needs_chromium, needs_fork]
+
+
+@pytest.fixture(scope="module")
+def arena():
+    """A running arena."""
+    with Arena() as running:
+        running.wait_for_servers(*STEPS)
+        yield running
+
+
+@pytest.fixture
+def show(page):
+    """A function that opens the page of an arena; what the page then asks other hosts fails."""
+    own, foreign = ["data:"], []
+
+    def note(request):
+        if not request.url.startswith(tuple(own)):
+            foreign.append(request.url)
+
+    page.on("request", note)
+
+    def open_at(arena):
+        own.append(arena.url)
+        page.goto(arena.url)
+        page.wait_for_selector("[data-lane]")
+        page.evaluate(DRAWN)
+        return page
+
+    yield open_at
+    assert not page.complaints, f"The browser's console shows: {page.complaints}"
+    assert not foreign, f"The page asks other hosts: {foreign}"
+
+
+def renew(page):
+    """Stop all servers, and start them again: what happened before is over."""
+    page.keyboard.press("t")
+    wait_until(lambda: page.locator(".ended:not(:empty)").count() == 4, "They do not stop.")
+    page.keyboard.press("r")
+    wait_until(lambda: page.locator(".ended:not(:empty)").count() == 0, "They do not start.")
+
+
+def labels(page, lane, state):
+    """Return the labels of what is in a state: ["slow 3 served 1.2 s"]."""
+    return page.locator(f"[data-lane={lane}] .labels .{state} text").all_text_contents()
+
+
+def twin(page, lane):
+    """Return the sentence that says what a lane shows."""
+    return page.inner_text(f"[data-lane={lane}] .twin")
+
+
+def number(page, lane, key):
+    """Return one of the large numbers of a lane."""
+    return int(page.inner_text(f"[data-lane={lane}] .numbers .{key} dd"))
+
+
+def clock(page):
+    """Return the text at the end of the axis: "now", or how long ago it was."""
+    return page.locator(".axis text").first.text_content()
+
+
+def test_a_slow_client_pressed_three_times_shows_three_running_clocks(arena, show):
+    page = show(arena)
+    renew(page)
+    for _ in range(3):
+        page.keyboard.press("s")
+    wait_until(lambda: len(labels(page, "step03_wsgi", "waits")) == 2, "On step 3 two wait.")
+    wait_until(lambda: len(labels(page, "step04_fork", "served")) == 3, "On step 4 all are served.")
+
+    def clocks():
+        texts = labels(page, "step04_fork", "served") + labels(page, "step03_wsgi", "waits")
+        assert len(texts) == 5, f"The labels are {texts}."
+        return [float(re.fullmatch(r"slow \d+ (?:served|waits) ([\d.]+) s", t)[1]) for t in texts]
+
+    before = clocks()
+    wait_until(
+        lambda: all(new > old for new, old in zip(clocks(), before, strict=True)),
+        "The clocks do not run.",
+    )
+    assert re.fullmatch(
+        r"2 clients wait, the longest for \d s, 1 client is served", twin(page, "step03_wsgi")
+    )
+    assert twin(page, "step04_fork") == "3 clients are served, 3 children work"
+    wait_until(lambda: number(page, "step04_fork", "zombies") == 3, "On step 4 three zombies stay.")
+
+
+def test_sentence_numbers_bars_and_list_say_the_same(arena, show):
+    page = show(arena)
+    renew(page)
+    page.keyboard.press("b")
+    wait_until(lambda: number(page, "step04_fork", "at_work") >= 40, "Fifty children work.")
+    wait_until(lambda: number(page, "step04_fork", "zombies") == 50, "All of them are zombies.")
+    wait_until(lambda: number(page, "step05_zombies", "at_work") == 0, "On step 5 none is left.")
+    page.keyboard.press("Space")
+    page.click("[data-lane=step04_fork] summary")
+    page.keyboard.press("ArrowRight")  # draws once more
+    for lane, count in [("step04_fork", 50), ("step05_zombies", 0)]:
+        assert number(page, lane, "zombies") == count
+        assert page.evaluate(BARS, [lane, "zombie"]) == count
+    assert twin(page, "step04_fork") == "50 zombies"
+    assert twin(page, "step05_zombies") == "nobody is here"
+    assert labels(page, "step04_fork", "zombie") == ["50 zombies"]
+    items = page.locator("[data-lane=step04_fork] li").all_inner_texts()
+    assert sum(bool(re.fullmatch(r"\d+ zombie [\d.]+ s", item)) for item in items) == 50
+    waiting = number(page, "step03_wsgi", "waiting")
+    assert page.evaluate(BARS, ["step03_wsgi", "waits"]) == waiting > 30
+    assert twin(page, "step03_wsgi").startswith(f"{waiting} clients wait, the longest for ")
+
+
+def test_a_crash_on_step_6_brings_another_worker_and_ends_step_3(arena, show):
+    page = show(arena)
+    renew(page)
+
+    def workers():
+        now = labels(page, "step06_prefork", "works")
+        return {text.split()[0] for text in now} if len(now) == 2 else None
+
+    before = wait_until(workers, "There are no two workers.")
+    page.keyboard.press("x")
+    ended = page.locator("[data-lane=step03_wsgi] .ended")
+    wait_until(lambda: ended.inner_text().startswith("Died: "), "Step 3 says that it died.")
+
+    wait_until(lambda: (workers() or before) != before, "No other worker takes its place.")
+
+
+def test_a_pid_can_be_selected_while_it_runs(arena, show):
+    page = show(arena)
+    renew(page)
+    pid = page.locator("[data-lane=step06_prefork] .labels .server .name")
+    text = pid.text_content()
+    pid.dblclick()
+    page.evaluate(DRAWN)
+    assert page.evaluate("String(getSelection())").strip() == text
+    assert page.evaluate("getSelection().anchorNode.isConnected"), "The element was built again."
+
+
+def test_pause_back_and_step_move_all_lanes_through_time(arena, show):
+    page = show(arena)
+    renew(page)
+    page.keyboard.press("c")
+    wait_until(lambda: number(page, "step04_fork", "zombies") == 1, "A client leaves a zombie.")
+    page.keyboard.press("Space")
+    paused = page.evaluate("lifelines.t")
+    assert page.inner_text("#pause").startswith("Play")
+    page.keyboard.press("c")  # what is sent is seen: the page goes on
+    wait_until(lambda: number(page, "step04_fork", "zombies") == 2, "It does not go on.")
+    page.get_by_role("button", name="Pause").click()
+    while page.evaluate("lifelines.t") > paused:
+        page.keyboard.press("ArrowLeft")
+    assert number(page, "step04_fork", "zombies") == page.evaluate(BARS, ["step04_fork", "zombie"])
+    assert re.fullmatch(r"\d+\.\d s ago", clock(page))
+    back = page.evaluate("lifelines.t")
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("lifelines.t") == pytest.approx(back + 0.5)
+    page.keyboard.press("Space")
+    wait_until(lambda: clock(page) == "now", "Play does not lead to what is now.")
+    page.keyboard.press("l")
+    wait_until(lambda: clock(page) != "now", "Nothing is shown again.")
+    assert page.get_attribute("#again", "aria-pressed") == "true"
+    page.keyboard.press("l")
+    wait_until(lambda: clock(page) == "now", "It is shown again forever.")
+
+
+def test_each_key_presses_its_button_unless_keys_are_switched_off(arena, show):
+    page = show(arena)
+    sent = []
+
+    def note(route):
+        sent.append(route.request.post_data_json)
+        route.fulfill(status=204)
+
+    page.route("**/do", note)
+    actions = ["client", "slow", "burst", "silent", "crash", "stop", "start"]
+    for key in "csbnxtr":
+        with page.expect_response("**/do"):
+            page.keyboard.press(key)
+    assert sent == [{"action": action, "lane": None} for action in actions]
+    with page.expect_response("**/do"):
+        page.get_by_role("button", name="Slow client").click()
+    page.keyboard.press("Space")  # the button has been clicked, but this key is for Pause
+    assert page.evaluate("lifelines.paused") and len(sent) == 8
+    page.keyboard.press("4")
+    page.keyboard.press("5")
+    assert page.locator("[data-lane=step04_fork].lane").is_hidden()
+    with page.expect_response("**/do"):
+        page.keyboard.press("c")
+    assert sent[-1] == {"action": "client", "lane": ["step03_wsgi", "step06_prefork"]}
+    assert page.inner_text("#message") == "Client: sent to Step 3 and Step 6."
+    page.keyboard.press("3")
+    page.keyboard.press("6")  # one lane is always seen
+    assert page.locator(".lane:visible").get_attribute("data-lane") == "step06_prefork"
+    page.reload()
+    page.wait_for_selector("[data-lane=step06_prefork].lane")
+    assert page.locator(".lane:visible").count() == 1, "It forgets which lanes are shown."
+    page.keyboard.press("p")
+    assert not page.is_visible("footer"), "Projector mode shows what nobody reads from afar."
+    page.keyboard.press("p")
+    page.uncheck("#keys")
+    page.keyboard.press("Escape")
+    page.locator("h1").click()
+    page.keyboard.press("c")
+    page.keyboard.press("Space")
+    assert len(sent) == 9 and not page.evaluate("lifelines.paused")
+
+
+def test_it_works_by_keyboard_alone(arena, show):
+    page = show(arena)
+    names = []
+    while "Look again" not in names:
+        page.keyboard.press("Tab")
+        names.append(page.evaluate("document.activeElement.innerText.split('\\n')[0].trim()"))
+        names[-1] = re.sub(r" \S+$", "", names[-1]) if "Step" not in names[-1] else names[-1]
+    assert page.evaluate("document.activeElement.matches(':focus-visible')")
+    page.keyboard.press("Space")  # a button that has the focus keeps its space key
+    wait_until(lambda: clock(page) != "now", "The space key does not press the button.")
+    assert not page.evaluate("lifelines.paused")
+
+
+def test_on_a_phone_one_lane_is_shown_alone(arena, show, page):
+    page.set_viewport_size({"width": 390, "height": 844})
+    show(arena)
+    shown = page.locator(".lane:visible")
+    assert shown.get_attribute("data-lane") == "step03_wsgi"
+    page.get_by_role("button", name="Step 4").click()
+    assert shown.get_attribute("data-lane") == "step04_fork"
+    wide = page.evaluate("document.documentElement.scrollWidth")
+    assert wide <= 390, f"On a screen of 390 pixels the page is {wide} wide."
+
+
+def test_who_prefers_less_motion_gets_two_drawings_a_second(arena, show, page):
+    page.emulate_media(reduced_motion="reduce")
+    show(arena)
+    times = page.evaluate(
+        """new Promise((resolve) => {
+          const draw = lifelines.draw, times = [];
+          lifelines.draw = function () {
+            draw.call(this);
+            times.push(this.t);
+            if (times.length === 4) resolve(times);
+          };
+        })"""
+    )
+    gaps = [after - before for before, after in itertools.pairwise(times)]
+    assert min(gaps) > 0.45, f"It moves every {gaps} seconds."
+
+
+def test_print_shows_the_lanes_and_no_buttons(arena, show, page):
+    show(arena)
+    page.emulate_media(media="print", color_scheme="dark")
+    assert not page.is_visible("#pause") and page.is_visible("[data-lane=step03_wsgi] .twin")
+    paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert paper == "rgb(252, 252, 250)", f"A page of paper is {paper}."
+
+
+def test_a_stream_that_breaks_comes_back(arena, show):
+    page = show(arena)
+    page.route("**/events", lambda route: route.fulfill(status=503))
+    page.reload()
+    message = page.locator("#message")
+    wait_until(lambda: "does not answer" in message.inner_text(), "The page does not say it.")
+    page.unroute("**/events")
+    wait_until(lambda: message.inner_text() == "The arena answers again.", "It does not try again.")
+    assert page.locator(".lane:visible").count() == 4
+    page.evaluate(DRAWN)
+    assert any("503" in line for line in page.complaints)
+    page.complaints.clear()
+
+
+def test_another_arena_at_the_same_address_is_another_beginning(page):
+    with Arena() as first:
+        first.wait_for_servers(*STEPS)
+        page.goto(first.url)
+        page.wait_for_selector("[data-lane]")
+        page.evaluate(DRAWN)
+        old = page.locator("[data-lane=step04_fork] .labels .server .name").text_content()
+    wait_until(lambda: "does not answer" in page.inner_text("#message"), "It does not say it.")
+    with Arena("--port", first.url.rpartition(":")[2]) as second:
+        wait_until(lambda: "answers again" in page.inner_text("#message"), "It does not see it.")
+        pid = second.wait_for_servers("step04_fork")[0]
+        name = page.locator("[data-lane=step04_fork] .labels .server .name")
+        wait_until(lambda: name.all_text_contents() == [str(pid)], f"It still shows {old}.")
+
+
+def test_a_saved_minute_plays_with_no_server_behind_it(arena, show, tmp_path):
+    page = show(arena)
+    renew(page)
+    page.keyboard.press("b")
+    wait_until(lambda: number(page, "step04_fork", "zombies") == 50, "There are no fifty zombies.")
+    with page.expect_download() as download:
+        page.click("#save")
+    saved = tmp_path / "minute.json"
+    download.value.save_as(saved)
+    live = page.evaluate("lifelines.newest")
+    with Arena("--replay", saved) as replay:
+        show(replay)
+        assert page.get_by_role("button", name="Burst of 50").is_disabled()
+        assert not page.is_visible("#save")
+        assert re.fullmatch(r"[\d.]+ s of [\d.]+ s", clock(page))
+        page.keyboard.press("Space")
+        while page.evaluate("lifelines.t < lifelines.newest"):
+            page.keyboard.press("ArrowRight")
+        assert page.evaluate("lifelines.newest") >= live
+        assert number(page, "step04_fork", "zombies") == 50
+        assert page.evaluate(BARS, ["step04_fork", "zombie"]) == 50
+        assert twin(page, "step05_zombies") == "nobody is here"
+        page.keyboard.press("l")
+        wait_until(lambda: not page.evaluate("lifelines.paused"), "It does not play again.")
+
+
+def test_lifelines_js_plays_a_recording_in_a_page_of_its_own(page, tmp_path):
+    lane = {"lane": "step04_fork", "title": "Step 4", "claim": "", "available": True, "why": ""}
+    about = {"lane": "step04_fork"}
+    client = {"kind": "client", "id": 1, "what": "slow"} | about
+    server = {"kind": "process", "pid": 300, "role": "server"} | about
+    child = {"kind": "process", "pid": 301, "role": "child"} | about
+    events = [
+        {"kind": "hello", "lanes": [lane], "now": 9.0, "replay": True},
+        server | {"t": 0.5, "state": "works"},
+        client | {"t": 2.0, "state": "waits", "words": ""},
+        client | {"t": 3.0, "state": "served", "words": ""},
+        child | {"t": 3.0, "state": "works"},
+        client | {"t": 6.5, "state": "answered", "words": "200 OK"},
+        child | {"t": 6.5, "state": "zombie"},
+    ]
+    for name in ("lifelines.js", "arena.css"):
+        shutil.copy(STATIC / name, tmp_path)
+    (tmp_path / "page.js").write_text(
+        f"const lifelines = new Lifelines(document.body);\nlifelines.load({json.dumps(events)});"
+    )
+    (tmp_path / "page.html").write_text(
+        '<!doctype html><meta charset="utf-8"><link rel="stylesheet" href="arena.css"><body>'
+        '<script src="lifelines.js"></script><script src="page.js"></script>'
+    )
+    page.goto((tmp_path / "page.html").as_uri())
+    assert page.evaluate("lifelines.t") == 1.0, "It begins a second before the first client."
+    page.evaluate("lifelines.play()")
+    page.evaluate(DRAWN)
+    page.evaluate("lifelines.pause()")
+    assert page.evaluate("lifelines.t") > 1.0, "It does not play."
+    page.evaluate("lifelines.step(-60)")
+    for seconds, sentence, texts in [
+        (0, "nobody is here", ["300 server"]),
+        (1.5, "1 client waits, for 0 s", ["300 server", "slow 1 waits 0.5 s"]),
+        (
+            2.5,
+            "1 client is served, 1 child works",
+            ["300 server", "301 works 2.0 s", "slow 1 served 3.0 s"],
+        ),
+        (
+            60,
+            "1 zombie",
+            ["300 server", "301 zombie 2.5 s", "slow 1 \u2713 4.5 s"],
+        ),
+    ]:
+        page.evaluate("seconds => lifelines.step(seconds)", seconds)
+        assert twin(page, "step04_fork") == sentence
+        assert sorted(page.locator(".labels text").all_text_contents()) == texts
+    assert page.evaluate("lifelines.t") == 9.0, "It ends when the recording was saved."
+    assert not page.complaints, f"The browser's console shows: {page.complaints}"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_barrier(arena, browser, scheme):
+    axe = Axe()
+    context = browser.new_context(color_scheme=scheme, bypass_csp=True)
+    with contextlib.closing(context):
+        page = context.new_page()
+        for width, height in SIZES:
+            page.set_viewport_size({"width": width, "height": height})
+            page.goto(f"{arena.url}/#step03_wsgi,step04_fork,step06_prefork")
+            page.reload()
+            page.wait_for_selector("[data-lane]")
+            page.keyboard.press("s")
+            wait_until(lambda: page.locator(".at_work.some").count(), "Nobody works.")
+            page.click("[data-lane=step04_fork] summary")
+            page.wait_for_selector("[data-lane=step04_fork] li")
+            found = axe.run(page)
+            assert found.violations_count == 0, f"{width}: {found.generate_report()}"
