@@ -158,29 +158,25 @@ def run(path):
     stored = nbformat.read(path, as_version=4)
     fresh = nbformat.read(path, as_version=4)
     fresh.cells = with_resets(path, fresh.cells)
+    began = []
     client = NotebookClient(
         fresh,
         timeout=CELL_SECONDS,
         resources={"metadata": {"path": FOLDER}},
         extra_arguments=["--log-level=ERROR"],
+        on_cell_execute=lambda cell, cell_index: began.append(cell.id),
     )
     error = None
     try:
         client.execute()
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as failure:
-        error = f"{where_it_failed(fresh.cells)}{failure}"
+        error = f"cell {began[-1]}:\n{failure}"
     fresh.cells = [cell for cell in fresh.cells if "hidden" not in cell.metadata]
     for cell in fresh.cells:
         if has_picture(cell):
             cell.metadata["drawn_by"] = drawn_by(cell)
     clean(fresh)
     return stored, fresh, error
-
-
-def where_it_failed(cells):
-    """Return the name of the cell that ran last."""
-    began = [cell for cell in cells if "iopub.status.busy" in cell.metadata.get("execution", {})]
-    return f"cell {began[-1].id}:\n" if began else ""
 
 
 def differences(stored, fresh):

@@ -262,9 +262,17 @@ def show_function(step, name, file="server.py"):
 
 
 def connections(port):
-    """Return the kernel's TCP sockets with a port, as (local, remote, state); its owner's first."""
+    """Return the kernel's TCP sockets with a port, as (local, remote, state); its owner's first.
+
+    Where the kernel shows them to root alone, as on macOS, it says so, and returns an empty list.
+    """
     found = []
-    for entry in psutil.net_connections("tcp4"):
+    try:
+        entries = psutil.net_connections("tcp4")
+    except psutil.AccessDenied:
+        print("The list of all sockets needs root here.")
+        return []
+    for entry in entries:
         if port in [end.port for end in (entry.laddr, entry.raddr) if end]:
             ends = [f"{end.ip}:{end.port}" if end else "-" for end in (entry.laddr, entry.raddr)]
             found.append((*ends, entry.status))

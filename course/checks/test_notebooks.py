@@ -3,6 +3,8 @@
 That they show what is stored in them is checked by "make notebooks".
 """
 
+import ast
+import itertools
 import json
 import os
 import re
@@ -17,13 +19,193 @@ import nbformat
 import pytest
 from playwright.sync_api import sync_playwright
 
+from course import notebooks
 from course.browser import ARGUMENTS, CHROMIUM, needs_chromium
+from course.notebooks import NOT_YET_ALONE, experiments
+from notebooks import drawings
 from tests.harness import ROOT, Server, is_at_work, wait_until
 
 NOTEBOOKS = ROOT / "notebooks"
+CHECK_SECONDS = 100
 START = "from lab import start\nserver = start('step04_fork')\nprint(server.pid)"
 
+PATHS = sorted(NOTEBOOKS.glob("0*.ipynb"))
+BOOKS = {path.stem: nbformat.read(path, as_version=4) for path in PATHS}
+# 00 says how to use the others: it has nothing to solve.
+WITH_TASKS = [name for name in BOOKS if name[:2] != "00" and f"{name}.ipynb" not in NOT_YET_ALONE]
+A_SOLUTION = re.compile(r"<summary>Solution</summary>\s+```python\n(.*?)```", re.DOTALL)
+
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="step 4 needs os.fork")
+
+
+def exercises():
+    """Return the exercises of all notebooks: parameters, each a code cell and the one after it."""
+    found = []
+    for name in WITH_TASKS:
+        cells = BOOKS[name].cells
+        for cell, following in itertools.pairwise(cells):
+            if re.search(r"^check\(", cell.source, re.MULTILINE):
+                found.append(pytest.param(cell, following, id=f"{name}: {cell.id}"))
+    return found
+
+
+def with_function(cell, function):
+    """Return the code of a cell in which a function, its source, takes the place of its own."""
+    [definition] = [
+        node for node in ast.parse(cell.source).body if isinstance(node, ast.FunctionDef)
+    ]
+    lines = cell.source.splitlines()
+    lines[definition.lineno - 1 : definition.end_lineno] = function.splitlines()
+    return "\n".join(lines)
+
+
+def run_cell(source, folder):
+    """Run the code of an exercise as a script, and return what it prints."""
+    script = folder / "cell.py"
+    script.write_text(f"from lab import check\n\n{source}\n", "utf-8")
+    path = {"PYTHONPATH": str(NOTEBOOKS)}
+    with Server([sys.executable, str(script)], environment=path, first_line=False) as process:
+        assert process.wait(CHECK_SECONDS) == 0, process.report()
+        return "\n".join(process.output())
+
+
+@pytest.mark.parametrize("cell, following", exercises())
+def test_the_solution_of_an_exercise_passes(cell, following, tmp_path):
+    solution = A_SOLUTION.search(following.source)
+    assert solution, "The cell after an exercise folds its hints and its solution."
+    assert "<summary>Hint" in following.source
+    printed = run_cell(with_function(cell, solution[1]), tmp_path)
+    assert printed.startswith("ok: with your "), printed
+
+
+@pytest.mark.parametrize("cell, following", exercises())
+def test_a_wrong_solution_of_an_exercise_sees_its_message(cell, following, tmp_path):
+    head = A_SOLUTION.search(following.source)[1].partition("\n")[0]
+    printed = run_cell(with_function(cell, f"{head}\n    return None"), tmp_path)
+    assert re.match("not yet: with your .* this test of step . fails first:", printed), printed
+    assert "    Read: step" in printed
+
+
+@pytest.mark.parametrize("cell, following", exercises())
+def test_an_unsolved_exercise_says_so_and_raises_nothing(cell, following):
+    [output] = cell.outputs
+    assert output.text.startswith("not yet: write the body of ")
+
+
+@pytest.mark.parametrize("name", WITH_TASKS)
+def test_a_notebook_lets_the_learner_do_the_work(name):
+    code = [cell.source for cell in BOOKS[name].cells if cell.cell_type == "code"]
+    text = [cell.source for cell in BOOKS[name].cells if cell.cell_type == "markdown"]
+    checks = [source for source in code if re.search(r"^check\(", source, re.MULTILINE)]
+    assert 2 <= len(checks) <= 3, "exercises"
+    asked = [source for source in code if re.search(r"^PREDICTION = None  # .", source, re.M)]
+    assert 4 <= len(asked) <= 8, "predictions"
+    for experiment in experiments(BOOKS[name].cells):
+        source = "\n".join(cell.source for cell in experiment)
+        assert ("PREDICTION = None" in source) == ("compare(PREDICTION, " in source), source
+        is_knob = "  # the knob: change this and run again" in source
+        assert is_knob == ("\n**Turn the knob.** " in f"\n{source}"), source
+    assert sum("**Turn the knob.** " in source for source in text) >= 3, "knobs"
+
+
+@pytest.mark.parametrize("name", BOOKS)
+def test_each_cell_has_a_name_that_stays(name):
+    cells = BOOKS[name].cells
+    names = [cell.id for cell in cells]
+    assert len({*names}) == len(names)
+    assert not [each for each in names if re.fullmatch(r"(cell-)?\d+", each)], "a position"
+    assert not [cell.id for cell in cells if cell.metadata.keys() - {"drawn_by"}]
+
+
+@pytest.mark.parametrize("name", WITH_TASKS)
+def test_each_picture_has_its_alternative_text(name):
+    for cell in BOOKS[name].cells:
+        for output in cell.get("outputs", []):
+            if "image/png" in output.get("data", {}):
+                assert len(output.metadata["image/png"]["alt"]) > 30, cell.id
+        if cell.cell_type == "markdown":
+            for words, file in re.findall(r"!\[(.*?)\]\((.*?)\)", cell.source, re.DOTALL):
+                assert len(words) > 30, f"{cell.id}: {file}"
+                assert (NOTEBOOKS / file).is_file(), f"{cell.id}: {file}"
+
+
+def test_the_drawings_are_those_that_the_script_writes(tmp_path, monkeypatch):
+    monkeypatch.setattr(drawings, "FOLDER", tmp_path)
+    drawings.main()
+    written = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    stored = {path.name: path.read_bytes() for path in (NOTEBOOKS / "drawings").iterdir()}
+    assert written == stored, "Write them again: python -m notebooks.drawings"
+
+
+def a_notebook(tmp_path, *sources):
+    """Return the path of a notebook with these cells; those that begin with # are text."""
+    cells = [
+        (nbformat.v4.new_markdown_cell if source[0] == "#" else nbformat.v4.new_code_cell)(source)
+        for source in sources
+    ]
+    path = tmp_path / "a.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+    return path
+
+
+def test_an_experiment_runs_without_what_another_one_has_made(tmp_path):
+    first = "from lab import scratch\nname = 1"
+    makes = "other = 2\nname = 3\n(scratch / 'file').touch()"
+    looks = "print('other' in globals(), name, [*scratch.iterdir()])"
+    path = a_notebook(tmp_path, "# Title", first, "## One", makes, "## Two", looks)
+    _, fresh, error = notebooks.run(path)
+    assert not error
+    assert fresh.cells[-1].outputs[0].text == "False 1 []\n"
+    assert [cell.source for cell in fresh.cells][1] == first
+
+
+def test_a_kernel_that_dies_is_a_failure_with_the_name_of_its_cell(tmp_path):
+    path = a_notebook(tmp_path, "import os", "## One", "os._exit(1)")
+    _, fresh, error = notebooks.run(path)
+    assert error.startswith(f"cell {fresh.cells[-1].id}:")
+
+
+def test_only_an_experiment_that_shows_something_else_is_stored(tmp_path, capsys):
+    path = a_notebook(tmp_path, "import time", "## One", "print(time.time(), 's')", "## Two", "2")
+    assert "shows something else" in notebooks.check(path, write=False)
+    assert notebooks.check(path, write=True) is None
+    before = path.read_bytes()
+    assert notebooks.check(path, write=True) is None
+    assert path.read_bytes() == before, "A run changed bytes without cause."
+    book = nbformat.read(path, as_version=4)
+    kept, book.cells[-1].source = book.cells[2].outputs, "3"
+    nbformat.write(book, path)
+    assert f"cell {book.cells[-1].id}:" in notebooks.check(path, write=False)
+    assert notebooks.check(path, write=True) is None
+    book = nbformat.read(path, as_version=4)
+    assert book.cells[2].outputs == kept
+    assert book.cells[-1].outputs[0].data["text/plain"] == "3"
+
+
+def test_a_picture_is_drawn_again_when_its_code_has_changed(tmp_path):
+    draw = "plot_lines('{}', 'x', 'y', {{'': ([1, 2], [1, 2])}}, 'A line that climbs.')"
+    path = a_notebook(tmp_path, "from lab import plot_lines", "## One", draw.format("Right"))
+    assert notebooks.check(path, write=True) is None
+    assert notebooks.check(path, write=False) is None
+    book = nbformat.read(path, as_version=4)
+    before, book.cells[-1].source = book.cells[-1].outputs, draw.format("Bananas")
+    nbformat.write(book, path)
+    assert "(a picture, drawn by " in notebooks.check(path, write=False)
+    assert notebooks.check(path, write=True) is None
+    assert nbformat.read(path, as_version=4).cells[-1].outputs != before
+
+
+def test_what_an_editor_has_stored_can_be_dropped(tmp_path):
+    path = a_notebook(tmp_path, "print(1)")
+    assert notebooks.check(path, write=True) is None
+    before = path.read_bytes()
+    book = nbformat.read(path, as_version=4)
+    book.cells[0].execution_count = 7
+    book.cells[0].metadata = {"execution": {}, "slideshow": {}}
+    book.metadata.language_info["version"] = "3.99"
+    nbformat.write(book, path)
+    notebooks.store(nbformat.read(path, as_version=4), path)
+    assert path.read_bytes() == before
 
 
 def execute(client, source):
