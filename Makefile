@@ -44,19 +44,19 @@ setup: ## make .venv, or mend it, and install what the tests need; the others do
 	@$(INSTALL) $(FOR_LEARNERS)
 
 start: setup ## begin a step: STEP=04 copies step 3 into mine/; STEP=02 STAGE=3 begins a stage
-	@$(PROGRESS) $(call one,$(STEP)) $(AT_STAGE) --start
+	@$(PROGRESS) $(STEP_GIVEN) $(AT_STAGE) --start
 
 mine: setup ## break a step: STEP=04 copies step 4 itself into mine/; STAGE=3 a stage
-	@$(PROGRESS) $(call one,$(STEP)) $(AT_STAGE) --copy
+	@$(PROGRESS) $(STEP_GIVEN) $(AT_STAGE) --copy
 
 check: setup ## test mine/server.py: STEP=04 shows what works, and what to do next; STAGE=3, too
-	@$(PROGRESS) $(call one,$(STEP)) $(AT_STAGE)
+	@$(PROGRESS) $(STEP_GIVEN) $(AT_STAGE)
 
 watch: setup ## check STEP=04 again at each save, until Ctrl-C; STAGE=3, too
-	@$(PROGRESS) $(call one,$(STEP)) $(AT_STAGE) --watch
+	@$(PROGRESS) $(STEP_GIVEN) $(AT_STAGE) --watch
 
 exercise: setup ## test an exercise in mine/: STEP=04 N=2
-	@$(PROGRESS) $(call one,$(STEP)) --exercise '$(N)'
+	@$(PROGRESS) $(STEP_GIVEN) --exercise '$(N)'
 
 progress: setup ## test mine/server.py with the tests of all steps, a line for each
 	@$(PROGRESS)
@@ -129,4 +129,5 @@ pictures: ## take the pictures of the process page that README.md shows
 clean: ## remove the virtual environment
 	rm -rf $(VENV)
 
+STEP_GIVEN = $(or $(STEP),$(error Which step? Name it: make $@ STEP=04$(if $(filter exercise,$@), N=1)))
 one = $(or $(1),$(error There is no such step or stage, or none before it: STEP=04, or STEP=02 STAGE=3, is one))

@@ -97,7 +97,7 @@ def logged(server, pattern, count=1):
 
     wait_until(
         lambda: len(found()) >= count,
-        lambda: f"Not yet: the log has no line with {pattern!r}.\n{server.report()}",
+        lambda: f"Not yet: the log has no line that looks like {pattern!r}.\n{server.report()}",
         seconds=3,
     )
     match = found()[count - 1]
@@ -121,7 +121,7 @@ def prove_step01_1(folder):
         expect(
             listener != first == second,
             f"the listener has {listener}, and two connections, one after the other, have {first} "
-            f"and {second}. The two should have one number, and the listener another.",
+            f"and {second}. The two should have the same number, and the listener another.",
         )
 
 
@@ -148,9 +148,13 @@ def prove_step01_4(folder):
             raise AssertionError("Not yet: a silent client is still connected.") from None
         seconds = time.monotonic() - begin
         expect(
-            seconds > 4, f"a silent client has five seconds, and was sent away in {seconds:.1f}."
+            seconds > 4,
+            (f"a silent client should have five seconds, but was sent away after {seconds:.1f}."),
         )
-        expect(send(server, b"next") == b"next", "the next client gets no echo.")
+        expect(
+            send(server, b"next") == b"next",
+            ("a silent client was sent away, but the next one gets no echo."),
+        )
 
 
 def prove_step02_1(folder):
@@ -160,7 +164,7 @@ def prove_step02_1(folder):
             seconds = time.time() - calendar.timegm(time.strptime(page.strip()))
         except ValueError:
             raise AssertionError(
-                f"Not yet: /time shows {page!r}, which is no time.ctime()."
+                f"Not yet: /time shows {page!r}, which is not what time.ctime() returns."
             ) from None
         expect(-1 <= seconds < 10, f"/time shows {page!r}, and that is not now.")
         expect_page(server, "/time", b"", method="HEAD")
@@ -221,7 +225,7 @@ def prove_step03_3(folder):
             expect(header == "my own", f"the X-Server of {path} is {header!r}, not 'my own'.")
         expect(
             not last_traceback(server.output("stderr")),
-            f"wsgiref.validate found a breach of the contract.\n{server.report()}",
+            f"wsgiref.validate found that a rule of the contract is broken.\n{server.report()}",
         )
 
 
@@ -248,7 +252,10 @@ def prove_step04_2(folder):
         replies = [get(server, "/count").body.decode() for _ in range(3)]
         found = [re.fullmatch(r"Process (\d+): visit 1\.\n", reply) for reply in replies]
         expect(all(found), f"/count gave {replies}, and not 'Process PID: visit 1.' each time.")
-        expect(len({match[1] for match in found}) == 3, f"one process gave two of {replies}.")
+        expect(
+            len({match[1] for match in found}) == 3,
+            (f"one process gave two of these answers: {replies}."),
+        )
 
 
 def prove_step04_4(folder):
@@ -257,10 +264,13 @@ def prove_step04_4(folder):
             get(server)
             wait_until(
                 lambda: not any(map(is_at_work, children(server))),
-                "Not yet: a child does not end.",
+                "Not yet: a request was answered, but its child does not end.",
             )
         zombies = len(children(server))
-        expect(zombies <= 1, f"{zombies} zombies are left after 5 requests.")
+        expect(
+            zombies <= 1,
+            (f"{zombies} zombies are left after 5 requests, and at most one should be."),
+        )
 
 
 def prove_step04_5(folder):
@@ -268,11 +278,14 @@ def prove_step04_5(folder):
         for _ in range(40):
             get(server)
         count = len(children(server))
-        expect(count <= 32, f"there are {count} children.")
+        expect(
+            count <= 32,
+            (f"there are {count} children after 40 requests, and there should be at most 32."),
+        )
         silent = [connect(server) for _ in range(32)]
         wait_until(
             lambda: sum(map(is_at_work, children(server))) == 32,
-            "Not yet: 32 clients are not served side by side.",
+            "Not yet: 32 clients came at the same time, but they are not served side by side.",
         )
         with connect(server, timeout=0.3) as last:
             last.sendall(format_request())
@@ -280,11 +293,15 @@ def prove_step04_5(folder):
                 answer = last.recv(20)
             except TimeoutError:
                 answer = b""
-            expect(not answer, f"32 clients are being served, and one more got {answer!r}.")
+            expect(
+                not answer,
+                (f"32 clients are being served, and one more got {answer!r}, but it should wait."),
+            )
             silent.pop().close()
             last.settimeout(3)
             expect(
-                read_reply(last).status == 200, "one of 32 clients left, and the next got no page."
+                read_reply(last).status == 200,
+                ("one of 32 clients left, but the client that waited got no page."),
             )
         for connection in silent:
             connection.close()
@@ -306,7 +323,11 @@ def prove_step05_2(folder):
         get(server, "/slow?seconds=0.3")
         seconds = float(logged(server, r"process \d+ used ([\d.]+) s of CPU time$"))
         expect(
-            seconds < 0.3, f"the log says {seconds} s for a child that slept: that is no CPU time."
+            seconds < 0.3,
+            (
+                f"the log says {seconds} s for a child that slept, which is not the processor "
+                "time that it used."
+            ),
         )
 
 
@@ -314,9 +335,14 @@ def prove_step05_3(folder):
     with run(folder) as server:
         for _ in range(3):
             get(server)
-        wait_until(lambda: not children(server), "Not yet: zombies are left.")
+        wait_until(
+            lambda: not children(server),
+            ("Not yet: three requests were answered, and zombies are left."),
+        )
         lines = [line for line in server.output("either") if "ended with" in line]
-        expect(not lines, f"somebody waits for the children: {lines}")
+        expect(
+            not lines, (f"a log line shows that the server still waits for its children: {lines}")
+        )
 
 
 def hasty(folder, right, wrong):
@@ -337,8 +363,11 @@ def prove_step05_4(folder):
         [child] = wait_until(lambda: children(server), "Not yet: there is no child.")
         server.send_signal(signal.SIGTERM)
         status = server.wait(20)
-        expect(status == 0, f"SIGTERM ended the server with status {status}, not 0.")
-        expect(not is_at_work(child), f"child {child} works on as an orphan.")
+        expect(status == 0, (f"SIGTERM ended the server with status {status}, but it should be 0."))
+        expect(
+            not is_at_work(child),
+            (f"the server has ended, but child {child} works on as an orphan."),
+        )
         logged(server, rf"child {child} ended with -9$")
 
 
@@ -364,7 +393,10 @@ def prove_step06_2(folder):
 
 def prove_step06_3(folder):
     with run(folder, "--workers", "2") as server:
-        wait_until(lambda: len(children(server)) == 2, "Not yet: there are not two workers.")
+        wait_until(
+            lambda: len(children(server)) == 2,
+            ("Not yet: the server was started with two workers, but it has not two children."),
+        )
         workers = [psutil.Process(pid) for pid in children(server)]
         for _ in range(10):
             get(server)
@@ -372,7 +404,10 @@ def prove_step06_3(folder):
         before = sum(worker.num_ctx_switches().voluntary for worker in workers)
         time.sleep(2.5)  # with the limit of one second each worker wakes twice in this time
         woke = sum(worker.num_ctx_switches().voluntary for worker in workers) - before
-        expect(woke < 2, f"idle workers woke {woke} times in 2.5 seconds.")
+        expect(
+            woke < 2,
+            (f"idle workers woke {woke} times in 2.5 seconds, and should sleep all the time."),
+        )
 
 
 def prove_step06_4(folder):
@@ -382,7 +417,9 @@ def prove_step06_4(folder):
             connection.sendall(format_request("/slow?seconds=1"))
         begin = time.monotonic()
         for connection in slow:
-            expect(read_reply(connection).status == 200, "a slow client got no page.")
+            expect(read_reply(connection).status == 200, "one of five slow clients got no page.")
             connection.close()
         seconds = time.monotonic() - begin
-        expect(seconds < 3, f"5 clients of one second took {seconds:.1f} s.")
+        expect(
+            seconds < 3, (f"five clients that take one second each took {seconds:.1f} s in all.")
+        )

@@ -110,6 +110,12 @@ class Loop:
         if is_later or time.monotonic() > seconds + self.seconds_red:
             pytest.skip(NOT_RUN)
 
+    @pytest.hookimpl(tryfirst=True)  # before pytest shows its own traceback
+    def pytest_internalerror(self, excinfo):
+        """End at once if nobody reads what is shown, as after: make check STEP=04 | head."""
+        if excinfo.errisinstance(BrokenPipeError):
+            os._exit(1)
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(self):
         """Let pytest itself show nothing."""
@@ -172,7 +178,8 @@ class Check(Loop):
             show_milestone("ok", milestone)
             if not self.stage and milestone.number == self.number_of_idea(step):
                 print(
-                    f"\n  The idea of step {int(step[4:6])} is complete. Its armour comes next.\n"
+                    f"\n  The idea of step {int(step[4:6])} is complete, and its armour comes "
+                    "next.\n"
                 )
 
     def show_failure(self, step, milestone, report):
@@ -233,13 +240,13 @@ def check(step, server, stage=None):
         loop.show_sections(to_do[0])
         print()
         if to_do[1:] and (stage or not to_do[0].is_armour):
-            print("After it come:\n")
+            print("These come after it:\n")
             for milestone in to_do[1:]:
                 show_milestone("  ", milestone)
             print()
         note_on_flaw(loop, step, server)
     if to_do and (stage or not to_do[0].is_armour):
-        print("Red is right at first: build on, and check again.")
+        print("It is normal that tests fail at first, so build on and check again.")
         return 1
     if stage and stage < STAGES[step]:
         stage_is_done(step, stage, server)
@@ -260,18 +267,23 @@ def note_on_flaw(loop, step, server):
     """Say so if a server fails a test since it has gone on to a later step."""
     report, _ = loop.failures[step]
     if report.nodeid in loop.flaws and (later := furthest(step, server, "--timeout=3")) > step:
-        print(f"But your server has gone on to step {int(later[4:6])}, and this test is true of")
-        print("earlier steps only. It may be right to fail it: make progress leaves it out.\n")
+        print(f"But your server has gone on to step {int(later[4:6])}, and this test is only true")
+        print(
+            "of earlier steps. So it may be right that it fails, and make progress leaves it out.\n"
+        )
 
 
 def step_is_done(step, armour, server):
     """Say that a step's idea is complete, what is left of its armour, and how to go on."""
     number = int(step[4:6])
     if armour:
-        print(f"The idea of step {number} is complete, and you may go on. Of the armour is left:\n")
+        print(
+            f"The idea of step {number} is complete, so you may go on. This is left of its "
+            "armour:\n"
+        )
         for milestone in armour:
             show_milestone("  ", milestone)
-        print("\nBuild it now, or come back to it later: no later step needs it.")
+        print("\nBuild it now, or come back to it later, because no later step needs it.")
     else:
         print(f"Step {number} is done.")
     if not is_mine(server):
@@ -408,7 +420,7 @@ def progress(server):
     run(loop, RUNNABLE[:number], server, f"--reached={reached}")
     for step in RUNNABLE[number:]:
         print(f"  step {int(step[4:6])}   not begun")
-    print("\n+ is a milestone that is complete, - the one to work on. In brackets is the armour.")
+    print("\n+ is a complete milestone, and - is the one to work on. The armour is in brackets.")
     if to_do := [step for step in RUNNABLE if not loop.has_idea(step)]:
         print(f"Go on with step {int(to_do[0][4:6])}: {loop_command('check', to_do[0])}")
     return 0
@@ -459,8 +471,8 @@ def too_slow(test, seconds):
     """Return what to say of a test that takes too long."""
     name = test.partition("::")[2]
     return (
-        f"{name} took more than {seconds:g} seconds, which is the limit of one test. Something "
-        "waits for what never comes."
+        f"{name} took more than {seconds:g} seconds, which is the limit of one test. Something in "
+        "it waits for what never comes."
     )
 
 

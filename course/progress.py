@@ -20,10 +20,16 @@ import datetime
 import itertools
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+# Ctrl-C ends this program without a traceback, also while it loads the modules below. The servers
+# that it has started are ended by tests/watcher.py.
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import pytest
 
@@ -56,14 +62,14 @@ def start(step, stage):
         for file, names in YOURS_IN_STEP_1.items():
             path = MINE / file
             path.write_text(without_bodies(path.read_text("utf-8"), names), "utf-8")
-        print("mine/ has the frame of step 1. Yours to write are, in server.py, listen, serve and")
-        print("handle, and in client.py, echo.")
+        print("mine/ has the frame of step 1. You write listen, serve and handle in server.py, and")
+        print("echo in client.py.")
     else:
         what = f"stage {stage} of step {number + 1}" if stage else f"step {number + 1}"
-        print(f"mine/ is a copy of {source}: all that {what} begins with.")
+        print(f"mine/ is a copy of {source}, with which {what} begins.")
     for name in GIVEN.get(step, []):
         shutil.copy(ROOT / step / name, MINE / name)
-        print(f"{name} is given: it belongs to an application.")
+        print(f"{name} is given, because it belongs to an application.")
     page = page_of(step, stage) if stage else f"{step}/README.md"
     print(f"Read {page}, change the files in mine/, and test them, again and again:\n")
     print(f"    {loop_command('check', step, stage)}")
@@ -73,7 +79,7 @@ def copy(step, stage):
     """Copy the step or the stage itself into mine/, for an experiment: to break it, for one."""
     source = folder_of(step, stage)
     fill_mine(source)
-    print(f"mine/ is a copy of {source}. Change what you like in it, and see what becomes of it:\n")
+    print(f"mine/ is a copy of {source}. Change what you like in it, and see what happens:\n")
     print(f"    {shown('python3' if os.name == 'posix' else 'py', MINE / 'server.py')}")
     print(f"    {loop_command('check', step, stage)}")
 
@@ -87,7 +93,7 @@ def fill_mine(source):
             MINE.rename(ROOT / kept)
         except OSError as error:  # on Windows, while a program has a file in it open
             sys.exit(f"mine/ cannot be renamed. Does a server in it still run? {error}")
-        print(f"Your mine/ of before is now {kept}/: nothing of it is lost.")
+        print(f"What was in mine/ before is now in {kept}/, so nothing of it is lost.")
     ignore = shutil.ignore_patterns("__pycache__", "stages", "*.md")
     shutil.copytree(ROOT / source, MINE, ignore=ignore)
 
@@ -103,7 +109,7 @@ def without_bodies(text, names):
 
 
 def watch(step, server, stage):
-    """Test the server, and again whenever a file beside it is saved; end by Ctrl-C."""
+    """Test the server, and again whenever a file beside it is saved; Ctrl-C raises an error."""
     from watchfiles import DefaultFilter, PythonFilter, watch  # the other commands start faster
 
     [first, *_] = find_server(server)
@@ -115,14 +121,16 @@ def watch(step, server, stage):
     words = [step[4:6], *(["--stage", str(stage)] if stage else []), "--server", server]
     saves = watch(folder, watch_filter=kinds, rust_timeout=100, yield_on_timeout=True)
     next(saves)  # from now on it knows what is saved, also during a check
-    print(f"Save a file in {folder.name}/, and the check runs again. Ctrl-C ends it.\n", flush=True)
-    try:
-        while True:
-            subprocess.run([sys.executable, "-m", "course.progress", *words])
-            names = {Path(path).name for _, path in next(filter(None, saves))}
-            print(f"\n{'-' * 72}\nSaved: {', '.join(sorted(names))}\n", flush=True)
-    except KeyboardInterrupt:
-        return 0
+    print(
+        (f"The check runs again at each save of a file in {folder.name}/, until Ctrl-C ends it.\n"),
+        flush=True,
+    )
+    while True:
+        # In a session of its own, where Ctrl-C does not reach it: it is ended without a word.
+        command = [sys.executable, "-m", "course.progress", *words]
+        subprocess.run(command, start_new_session=True)
+        names = {Path(path).name for _, path in next(filter(None, saves))}
+        print(f"\n{'-' * 72}\nSaved: {', '.join(sorted(names))}\n", flush=True)
 
 
 def exercise(step, number):
@@ -134,7 +142,7 @@ def exercise(step, number):
     title = f'Exercise {number} of step {int(step[4:6])}, "{chosen.title}",'
     prove = proof_of(chosen)
     if not prove:
-        print(f"{title} has no test. Its page says how you see that it is done.\n\n{where}")
+        print(f"{title} has no test, but its page says how you see that it is done.\n\n{where}")
         return 0
     with tempfile.TemporaryDirectory() as folder:
         copy = shutil.copytree(MINE, Path(folder) / "mine")  # a proof may leave files in it
@@ -145,20 +153,31 @@ def exercise(step, number):
             print(*(f"    {line}".rstrip() for line in short(str(problem))), sep="\n")
             print(f"\n{where}")
             return 1
-    print(f"{title} is done. Compare it with the solution.\n\n{where}")
+    print(f"{title} is done, so compare it with the solution.\n\n{where}")
     return 0
+
+
+def no_server(server, step, stage):
+    """Return what to say of a server that cannot be run, because it is not there."""
+    if is_mine(server):
+        begin = loop_command("start", step or STEPS[0], stage)
+        return f"There is no {shown(server)}. To begin: {begin}"
+    return (
+        f"There is no {shown(server)}. A server is a Python file, or a command whose first word "
+        "is a program."
+    )
 
 
 def find_step(text):
     """Return the step with that number, such as "4" or "04"; raises argparse.ArgumentTypeError."""
     number = int(text) if text.isdecimal() else 0
     if not 1 <= number <= len(STEPS):
-        hint = f"There is no step {text}. There are the steps 01 to {len(STEPS):02}."
+        hint = f"There is no step {text}, only the steps 01 to {len(STEPS):02}."
         raise argparse.ArgumentTypeError(hint)
     step = STEPS[number - 1]
     if step not in RUNNABLE:
         raise argparse.ArgumentTypeError(
-            f"Step {number} needs os.fork, which Windows lacks: use WSL."
+            f"Step {number} needs os.fork, which Windows lacks, so use WSL."
         )
     return step
 
@@ -179,7 +198,8 @@ def find_exercise(step, text):
     """Return the number of an exercise of a step; raises ValueError if it has no such exercise."""
     number, last = int(text) if text.isdecimal() else 0, len(read_exercises(step))
     if not 1 <= number <= last:
-        hint = f"There is no exercise {text}. Step {int(step[4:6])} has the exercises 1 to {last}"
+        what = f"There is no exercise {text}." if text else "No exercise is named."
+        hint = f"{what} Step {int(step[4:6])} has the exercises 1 to {last}"
         raise ValueError(f"{hint}: make exercise STEP={step[4:6]} N=1.")
     return number
 
@@ -217,16 +237,22 @@ def main():
     try:
         find_server(server)
     except pytest.UsageError:
-        begin = loop_command("start", step or STEPS[0], stage)
-        parser.error(f"There is no {shown(server)}. To begin: {begin}")
-    if number:
-        if not is_mine(server):
-            parser.error("An exercise is tested in mine/: leave out --server.")
-        return exercise(step, number)
-    if arguments.watch:
-        return watch(step, server, stage)
+        parser.error(no_server(server, step, stage))
+    if number and not is_mine(server):
+        parser.error("An exercise is tested in mine/, so leave out --server.")
+    if number or arguments.watch:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # they have something to tidy up
+        try:
+            return exercise(step, number) if number else watch(step, server, stage)
+        except KeyboardInterrupt:
+            return 0 if arguments.watch else 1
     return check(step, server, stage) if step else progress(server)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        status = main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # nobody reads what we print, as after: make check STEP=04 | head
+        os._exit(1)
+    sys.exit(status)

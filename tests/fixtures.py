@@ -82,7 +82,7 @@ class NeedsFork(pytest.File):
     """A file of tests that cannot even be imported here."""
 
     def collect(self):
-        pytest.skip("Steps 4 to 6 need os.fork, which Windows lacks: use WSL.")
+        pytest.skip("Steps 4 to 6 need os.fork, which Windows lacks, so use WSL.")
 
 
 def pytest_pycollect_makemodule(module_path, parent):

@@ -102,7 +102,7 @@ def test_without_fork_steps_4_to_6_are_skipped_and_say_why(tmp_path):
         timeout=120,
     )
     assert done.returncode == pytest.ExitCode.NO_TESTS_COLLECTED, done.stdout + done.stderr
-    assert done.stdout.count("need os.fork, which Windows lacks: use WSL") == 1, done.stdout
+    assert done.stdout.count("need os.fork, which Windows lacks, so use WSL") == 1, done.stdout
     assert "3 skipped" in done.stdout, done.stdout
 
 
@@ -266,7 +266,9 @@ def test_a_refused_connection_says_what_became_of_the_server():
     with running("sys.exit(3)") as server:
         connect(server).close()
         server.wait()
-        with pytest.raises(AssertionError, match=f"was refused: nobody listens there. {ENDED}"):
+        with pytest.raises(
+            AssertionError, match=f"was refused, because nobody listens there. {ENDED}"
+        ):
             connect(server)
 
 

@@ -67,10 +67,11 @@ def loop(course, *arguments, **environment):
 
 
 @contextlib.contextmanager
-def started(course, *arguments):
+def started(course, *arguments, **environment):
     """Run course.progress in the background: give what it prints, a stream, and its process."""
     command = [sys.executable, "-m", "course.progress", *arguments]
-    options = {"stdout": subprocess.PIPE, "text": True, "start_new_session": True}
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    options |= {"env": os.environ | environment, "start_new_session": True}
     with subprocess.Popen(command, cwd=course, **options) as process:
         try:
             yield process.stdout, process
@@ -189,7 +190,7 @@ def test_what_is_there_gets_a_dated_name_and_loses_nothing(course, kind, option)
         done = loop(course, "04", option)
         days = {first_day, datetime.date.today()}
         assert done.returncode == 0, done.stderr
-        [kept] = re.findall(r"Your mine/ of before is now (\S+)/:", done.stdout)
+        [kept] = re.findall(r"What was in mine/ before is now in (\S+)/,", done.stdout)
         assert kept in {f"mine-{day}-{count}" for day in days for count in (1, number)}
         if kind == "link to nothing":
             assert os.readlink(course / kept) == f"elsewhere{number}"
@@ -245,13 +246,14 @@ def test_a_stage_that_does_not_exist_is_one_line(course, words, hint):
     assert not (course / "mine").exists()
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [["04"], [], ["04", "--server", "no/server.py"], ["04", "--server", "no_program server.py"]],
-    ids=" ".join,
-)
+@pytest.mark.parametrize("arguments", [["04"], [], ["04", "--exercise", "1"]], ids=str)
 def test_without_a_server_one_line_says_how_to_begin(course, arguments):
-    assert_one_line(loop(course, *arguments), "server.py", "make start STEP=0")
+    assert_one_line(loop(course, *arguments), "There is no mine/server.py", "make start STEP=0")
+
+
+@pytest.mark.parametrize("server", ["no/server.py", "no_program server.py"])
+def test_a_server_that_cannot_be_run_is_one_line(course, server):
+    assert_one_line(loop(course, "04", "--server", server), "There is no", "A server is a")
 
 
 @pytest.mark.parametrize("step", STEPS[1:])
@@ -261,7 +263,7 @@ def test_check_is_red_at_first_and_says_what_to_do_next(course, step):
     shown = done.stdout
     assert done.returncode == 1, shown + done.stderr
     assert f"-m pytest tests/test_{step}.py --server mine/server.py" in shown
-    assert "Red is right at first" in shown
+    assert "tests fail at first" in shown
     [where] = re.findall(r"^    Read: (.+)$", shown, re.MULTILINE)
     assert section(where)
     [name] = re.findall(r"^    (test_\w+)", shown, re.MULTILINE)
@@ -383,12 +385,12 @@ It works, so far:
     ok   1 of   1   Who talks to whom
     1 of its tests cannot run on this machine.
 
-After it come:
+These come after it:
 
       3. It is polite (armour)
       4. It is safe (armour)
 
-Red is right at first: build on, and check again.
+It is normal that tests fail at first, so build on and check again.
 """
     )
 
@@ -401,17 +403,17 @@ def test_with_the_idea_complete_check_is_not_red_and_goes_on(small):
   ok  1. It forks
   ok  2. It works
 
-  The idea of step 4 is complete. Its armour comes next.
+  The idea of step 4 is complete, and its armour comes next.
 
   ->  3. It is polite (armour)
 """)
     assert shown.endswith("""
-The idea of step 4 is complete, and you may go on. Of the armour is left:
+The idea of step 4 is complete, so you may go on. This is left of its armour:
 
       3. It is polite (armour)
       4. It is safe (armour)
 
-Build it now, or come back to it later: no later step needs it.
+Build it now, or come back to it later, because no later step needs it.
 
 Compare yours with ours:
 
@@ -621,7 +623,7 @@ def test_progress_has_a_line_for_each_step(small):
   step 5   not begun
   step 6   not begun
 
-+ is a milestone that is complete, - the one to work on. In brackets is the armour.
++ is a complete milestone, and - is the one to work on. The armour is in brackets.
 Go on with step 3: make check STEP=03
 """
     )
@@ -641,14 +643,59 @@ def test_progress_of_the_course_itself(course):
 def test_watch_checks_again_at_each_save(small):
     (small / "mine" / "passing").write_text("test_a")
     with started(small, "04", "--watch") as (shown, watch):
-        read_until(shown, "Red is right at first")
+        read_until(shown, "tests fail at first")
         (small / "mine" / "passing").write_text("test_a test_b")  # no file of Python's
         (small / "mine" / "server.py").write_text("# saved")
         assert "Saved: server.py\n" in read_until(shown, "Saved")
-        assert "  ok  1. It forks" in read_until(shown, "Red is right at first")
+        assert "  ok  1. It forks" in read_until(shown, "tests fail at first")
         os.killpg(watch.pid, signal.SIGINT)  # as Ctrl-C does
         assert "Traceback" not in shown.read()
         assert watch.wait() == 0
+
+
+# When a module is looked for, in the first process or in a child of it, Ctrl-C is typed.
+TYPE_CTRL_C = """
+import os, signal, sys
+first = int(os.environ.setdefault("FIRST", str(os.getpid())))
+
+class Finder:
+    def find_spec(name, path, target=None):
+        if name == {module!r} and {child} == (os.getpid() != first):
+            open("typed", "w").close()
+            os.killpg(first, signal.SIGINT)
+
+sys.meta_path.insert(0, Finder)
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "module", "child"),
+    [
+        ("check", "pytest", False),
+        ("check", "course.loop", False),
+        ("check", "_pytest.junitxml", False),  # pytest.main loads it
+        ("watch", "watchfiles", False),
+        ("watch", "argparse", True),
+        ("watch", "_pytest.junitxml", True),
+    ],
+)
+def test_ctrl_c_while_modules_are_loaded_shows_no_traceback(small, command, module, child):
+    (small / "sitecustomize.py").write_text(TYPE_CTRL_C.format(module=module, child=child))
+    option = ["--watch"] if command == "watch" else []
+    with started(small, "04", *option, PYTHONPATH=str(small)) as (shown, process):
+        said = shown.read()
+        status = process.wait()
+    assert (small / "typed").exists(), f"{module} was not loaded:\n{said}"
+    assert "Traceback" not in said and "KeyboardInterrupt" not in said, said
+    assert status == (0 if command == "watch" else -signal.SIGINT)
+
+
+@pytest.mark.parametrize("lines", [0, 1, 5, 7])
+def test_nobody_need_read_to_the_end(small, lines):
+    command = f"{shlex.quote(sys.executable)} -m course.progress 04 | head -n {lines}"
+    options = {"shell": True, "capture_output": True, "text": True, "timeout": 60}
+    done = subprocess.run(command, cwd=small, **options)
+    assert len(done.stdout.splitlines()) == lines and done.stderr == "", done.stderr
 
 
 def test_an_exercise_is_tested_in_a_copy_of_mine(course):
@@ -665,7 +712,7 @@ def test_an_exercise_is_tested_in_a_copy_of_mine(course):
     [exercise] = [e for e in read_exercises("step02_http_server") if e.number == 4]
     apply(exercise.patch, course / "mine")
     done = loop(course, "02", "--exercise", "4")
-    assert done.returncode == 0 and "is done. Compare it with the solution." in done.stdout
+    assert done.returncode == 0 and "is done, so compare it with the solution." in done.stdout
     apply(exercise.patch, course / "mine", "--reverse")
     assert contents_of(course / "mine") == before, "The test left something behind in mine/."
 
@@ -685,7 +732,7 @@ def test_an_exercise_without_a_test_says_so(course):
     ("words", "hint"),
     [
         (["04", "--exercise", "9"], "no exercise 9. Step 4 has the exercises 1 to 6"),
-        (["04", "--exercise", ""], "no exercise"),
+        (["04", "--exercise", ""], "No exercise is named. Step 4 has the exercises 1 to 6"),
         (["--exercise", "1"], "--exercise needs a step"),
         (["--watch"], "--watch needs a step"),
         (["04", "--exercise", "1", "--server", "step04_fork/server.py"], "leave out --server"),
