@@ -129,7 +129,7 @@ class Server:
         if self.is_running(0.5 if stdout_has_ended else 0):
             return (
                 "The server runs, but its first line of output did not come: 'Listening on ' and "
-                "the address. Did you flush? What goes to a pipe stays in a buffer of Python's, "
+                "the address. Did you flush it? What Python prints into a pipe stays in a buffer, "
                 f"unless print gets flush=True.\n{self.report()}"
             )
         report = self.report()
@@ -226,7 +226,7 @@ class Server:
         if traceback := last_traceback(lines):
             return "\n    ".join([f"{text} Its last traceback:", *traceback])
         if has_ended and lines:
-            return "\n    ".join([f"{text} Its last words on stderr:", *lines[-5:]])
+            return "\n    ".join([f"{text} Its last lines on standard error:", *lines[-5:]])
         return text
 
     def is_running(self, seconds=0):
@@ -367,7 +367,7 @@ def connect(server, timeout=PATIENCE, buffer=None):
     except ConnectionRefusedError:
         connection.close()
         raise AssertionError(
-            f"The connection to port {server.port} was refused: nobody listens there. "
+            f"The connection to port {server.port} was refused, because nobody listens there. "
             f"{server.state()}"
         ) from None
     except BaseException:
@@ -510,8 +510,8 @@ def silence(connection, incoming):
             f"{state_of(connection)}"
         )
     return (
-        f"The connection did not end: {data!r} came, then nothing more. Is all of the answer sent? "
-        "Is every copy of the connection closed after it?"
+        f"The connection did not end: {data!r} came, then nothing more. Is all of the answer "
+        "sent, and is every copy of the connection closed after it?"
     )
 
 
@@ -654,7 +654,9 @@ def assert_port_comes_back(start, *arguments):
     first = start(*arguments)
     with connect(first) as connection:
         connection.sendall(b"GET / HTTP/1.0\r\n\r\n")  # an answer comes from every step
-        assert connection.recv(1), "The server closed the connection, and sent no answer."
+        assert connection.recv(1), (
+            "The server closed the connection without an answer to a first request."
+        )
         first.kill()
         with contextlib.suppress(ConnectionError):
             receive_all(connection)
@@ -663,8 +665,8 @@ def assert_port_comes_back(start, *arguments):
     except AssertionError as error:
         raise AssertionError(
             f"A server had port {first.port}, and was ended while a client was connected. Another "
-            "one, started at once, could not have this port. SO_REUSEADDR, set before bind, makes "
-            f"that possible.\n{error}"
+            "one, which was started at once, could not have this port. SO_REUSEADDR, set before "
+            f"bind, makes that possible.\n{error}"
         ) from None
     assert second.port == first.port, (
         f"A server that was started with --port {first.port} says that it listens on {second.port}."

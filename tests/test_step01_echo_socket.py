@@ -167,8 +167,9 @@ def test_the_server_notices_that_a_client_has_sent_all(start):
             connection.recv(1)  # a later test asks for the end that comes here
         busy = seconds_at_work(processes) - before
     assert busy < QUIET / 10, (
-        "The client has sent all and ended its half of the stream, and the server is busy with "
-        "it, without end. From now on each recv returns b'' at once: leave the loop there."
+        "The client has sent all and ended its half of the stream, but the server works on without "
+        "a pause. From now on each recv returns b'' at once, so a loop that does not end there "
+        "never ends."
     )
 
 
@@ -197,10 +198,18 @@ def test_the_next_client_gets_its_words_back_too(server):
     [
         (
             b"  line one\r\nline two\n\n",
-            "Spaces and line ends are bytes like all others. Does something strip them?",
+            "Spaces and line ends are bytes like all others, so they must come back, too. Does "
+            "something like strip() take them away?",
         ),
-        (bytes(range(256)), "Bytes are not text: nothing decodes them or changes them."),
-        (b"\xff\xfe\x00\x80 is not UTF-8", "Bytes are not text: nothing decodes them."),
+        (
+            bytes(range(256)),
+            "Bytes need not be text, so the server must neither decode nor change them.",
+        ),
+        (
+            b"\xff\xfe\x00\x80 is not UTF-8",
+            "Bytes need not be text, so decoding them fails, or changes them. Send back what recv "
+            "returned.",
+        ),
         (
             bytes(range(255, -1, -1)) * 1000,
             "One recv returns only what has come so far. The server reads and answers again and "
@@ -218,7 +227,10 @@ def test_the_echo_is_what_the_client_sent(server, message, hint):
 @pytest.mark.lesson("6-read-and-answer")
 @pytest.mark.flaw
 def test_a_character_may_arrive_in_two_halves(server):
-    hint = "It is a part of the character €. recv may return half a character: never decode it."
+    hint = (
+        "This byte is a part of the character €. recv may return half a character, which nobody "
+        "can decode, so send back bytes as they come."
+    )
     with connect(server, SOON) as connection:
         for byte in "€".encode():  # the next byte leaves when the echo of this one is here
             assert_echo(connection, bytes([byte]), hint)
@@ -230,7 +242,10 @@ def test_a_character_may_arrive_in_two_halves(server):
 def test_byte_by_byte_is_the_same_stream(server):
     with connect(server, SOON) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        hint = "It was sent byte by byte. A stream has no borders: one recv brings one or more."
+        hint = (
+            "It was sent byte by byte, so one recv may bring a single byte, or several together. "
+            "Send back as many as came each time."
+        )
         assert_echo(connection, b"one byte at a time", hint, size=1)
 
 
@@ -239,8 +254,8 @@ def test_byte_by_byte_is_the_same_stream(server):
 @pytest.mark.flaw
 def test_a_client_may_send_again_and_again(server):
     hint = (
-        "The client waits for this echo before it sends more: answer each piece as it comes, and "
-        "then read on."
+        "The client waits for this echo before it sends more, so answer each piece as soon as it "
+        "comes, and then read on."
     )
     with connect(server, SOON) as connection:
         for message in (b"one", b"two", b"three" * 1000, b"four"):
@@ -280,8 +295,8 @@ def echo_64_mib(server):
                 count += len(data)
     thread.join(PATIENCE)
     assert count == 64 * MIB, (
-        f"Of 64 MiB {count / MIB:.1f} came back. A long message arrives in many pieces: the server "
-        "reads and answers again and again, until recv returns b''."
+        f"Of 64 MiB that were sent only {count / MIB:.1f} came back. A long message arrives in "
+        "many pieces, so the server reads and answers again and again, until recv returns b''."
     )
     assert received.digest() == sent.digest(), "The 64 MiB that came back are not those sent."
     return most - before
@@ -302,7 +317,7 @@ def test_the_server_holds_one_piece_of_a_long_message(start):
     grown = echo_64_mib(start()) / MIB
     assert grown < 8, (
         f"For a message of 64 MiB the server grew by {grown:.0f} MiB. It needs memory for one "
-        "piece only: send each piece back before reading the next."
+        "piece only, if it sends each piece back before it reads the next."
     )
 
 
@@ -330,8 +345,9 @@ def test_no_byte_is_lost_when_send_takes_less_than_it_was_given(start):
                 received += len(data)
     thread.join(PATIENCE)
     assert received >= size, (
-        f"{size - received} of {size} bytes are lost. send may take fewer bytes than it is given, "
-        "and returns how many. sendall goes on until all are taken."
+        f"Of {size} bytes that the client sent {size - received} bytes are lost. send may take "
+        "fewer bytes than it is given, and returns how many, while sendall goes on until all are "
+        "taken."
     )
 
 
@@ -353,13 +369,15 @@ def test_half_close_is_answered_with_the_rest_and_the_end(server, message):
         except TimeoutError:
             raise AssertionError(
                 f"The connection did not end. The client sent {shown(message)}, and ended its half "
-                "of the stream. Then recv returns b'': leave the loop, and close the connection."
+                "of the stream, so recv returns b''. Leave the loop then, and close the connection."
             ) from None
         except ConnectionError as error:
-            raise AssertionError(f"The connection was lost: {error.strerror}.") from None
+            raise AssertionError(
+                f"The connection was lost before the whole echo had come: {error.strerror}."
+            ) from None
     assert echo == message, (
-        f"The client sent {shown(message)}, ended its half of the stream, and got "
-        f"{shown(echo)}. First all that it sent comes back, and then the end."
+        f"The client sent {shown(message)}, ended its half of the stream, and got {shown(echo)}. "
+        "All that it sent must come back first, and then the end of the stream."
     )
 
 
@@ -390,7 +408,8 @@ def test_clients_may_connect_send_and_end_before_they_are_accepted(server):
             except TimeoutError:
                 raise AssertionError(
                     f"While one client is served, {number} others could connect, and the next one "
-                    "could not: it timed out. The backlog of listen says how many may wait."
+                    "could not, because it timed out. The backlog, which listen gets, says how "
+                    "many may wait."
                 ) from None
             others.append(other)
             other.sendall(b"I am number %d" % number)
@@ -414,7 +433,10 @@ def test_a_second_client_waits_while_the_first_is_served(server):
         second.sendall(b"second")  # the kernel takes it: nobody called accept yet
         with pytest.raises(TimeoutError):
             echo = second.recv(100)
-            pytest.fail(f"The second client got {echo!r} while the first was still served.")
+            pytest.fail(
+                f"The second client got {echo!r} while the first was still served. This step's "
+                "server serves one after the other."
+            )
         assert_echo(first, b"again", "This is the first of two clients.")
         first.close()
         second.settimeout(SOON)
@@ -443,7 +465,8 @@ def finish(process):
         process.communicate()
         raise AssertionError(
             f"client.py did not end within {SOON:g} seconds. It knows how many bytes must come "
-            "back, so it counts them, and stops. And if recv returns b'', no more will ever come."
+            "back, so it can count them and stop. It must also stop when recv returns b'', because "
+            "then no more will come."
         ) from None
     return process.returncode, output, complaint.decode().strip()
 
@@ -469,8 +492,8 @@ def test_the_client_prints_what_came_back(server, client_file, message):
     status, output, complaint = finish(client)
     assert status == 0, f"client.py ended with status {status}. It said:\n{complaint}"
     assert output.rstrip(b"\r\n") == os.fsencode(message), (
-        f"client.py sent {message[:30]!r} and printed {shown(output)}. One recv may bring a part "
-        "of the echo only: the client goes on until all bytes are back."
+        f"client.py sent {message[:30]!r} and printed {shown(output)}. One recv may bring only a "
+        "part of the echo, so the client must go on until all bytes are back."
     )
 
 
@@ -500,8 +523,8 @@ def test_the_client_sends_and_receives_32_mib_without_a_deadlock(client_file):
         except subprocess.TimeoutExpired:
             raise AssertionError(
                 "client.py hangs with a message of 32 MiB. If it sends all before it reads, both "
-                "sides wait: the server until someone reads the echo, the client until someone "
-                "reads on."
+                "sides wait for each other: the server until the client reads the echo, and the "
+                "client until the server reads on."
             ) from None
     assert done.returncode == 0, f"The echo of 32 MiB is not the message.\n{done.stderr.decode()}"
 
@@ -524,7 +547,8 @@ def test_the_client_notices_that_the_server_has_gone(client_file):
     assert message, f"client.py sent nothing. It ended with status {status}, and said:\n{complaint}"
     assert status != 0, (
         f"Of b'hello' the server sent b'hel' back, and closed. client.py printed {shown(output)} "
-        "and ended with status 0, as if all were well. recv returns b'' here: raise an error."
+        "and ended with status 0, as if all were well. recv returns b'' here before the echo is "
+        "whole, so the client must raise an error."
     )
 
 
@@ -538,11 +562,13 @@ def test_the_client_says_that_there_is_no_server(client_file):
         status, output, complaint = finish(start_client(client_file, "--port", port, "hello"))
     assert status != 0 and complaint, (
         f"Nobody listens on port {port}. client.py printed {shown(output)} and ended with status "
-        f"{status}. It must say on stderr that there is no server, and end with another status."
+        f"{status}. It must say on standard error that there is no server, and end with another "
+        "status than 0."
     )
     assert "Traceback" not in complaint, (
-        "Without a server connect raises an OSError. client.py shows its traceback, which is for "
-        f"programmers. Let main catch it, and say it in one line:\n{complaint}"
+        "Without a server connect raises an OSError, and client.py shows its traceback. That helps "
+        "programmers only, so let main catch the error and say in one line what is "
+        f"wrong:\n{complaint}"
     )
 
 
@@ -616,9 +642,9 @@ def test_the_log_has_a_line_for_each_client(server):
         wait_until(
             lambda port=port: re.search(rf"\b{port}\b", "\n".join(printed_by(server))),
             lambda port=port: (
-                f"A client came from port {port}, and no line of output, or on stderr, names this "
-                f"number. Each connection gets a line, with the client's port in it.\n"
-                f"{server.report()}"
+                f"A client came from port {port}, but no line on standard output or standard error "
+                "names this number. Each connection gets a line of its own, with the client's port "
+                f"in it.\n{server.report()}"
             ),
             seconds=SOON,
         )
@@ -656,8 +682,8 @@ def test_the_reset_of_a_client_ends_that_client_alone(server):
     reset(connection)
     echo = echo_of(server, b"still here?")
     assert echo == b"still here?", (
-        "One client was reset, and the next one got no echo. An OSError in handle is about one "
-        "client: catch it there, and go on with the next."
+        "One client reset its connection, and the next one got no echo. An OSError in handle is "
+        "about one client only, so catch it there, and go on with the next client."
     )
 
 
@@ -672,8 +698,8 @@ def test_a_reset_while_the_server_sends_ends_that_client_alone(server):
     reset(connection)
     echo = echo_of(server, b"still here?")
     assert echo == b"still here?", (
-        "A client was reset while the server sent, and the next one got no echo. sendall raises "
-        "an OSError then, as recv does: catch it for this one client."
+        "A client reset its connection while the server sent, and the next one got no echo. "
+        "sendall raises an OSError then, as recv does, so catch it for this one client."
     )
 
 
@@ -687,8 +713,8 @@ def test_a_client_that_was_reset_before_accept_harms_nobody(server):
             reset(connect(server))
     echo = echo_of(server, b"still here?")
     assert echo == b"still here?", (
-        "Clients came and were gone before accept, and the next one got no echo. What accept "
-        "returns for them is a socket on which each call may raise an OSError: catch it."
+        "Clients came and were gone before accept, and the next one got no echo. For them accept "
+        "returns a socket on which each call may raise an OSError, so catch it there, too."
     )
 
 
@@ -761,7 +787,7 @@ def test_an_error_of_accept_is_not_the_end(start):
             pass
         assert server.is_running(seconds), (
             "accept failed, with 'Too many open files', and that ended the server. Such an error "
-            "passes: catch it, wait a little, and accept again."
+            "passes, so catch it, wait a little, and accept again."
         )
     limit_descriptors(server, None)
     with connect(server, SOON) as connection:
@@ -792,14 +818,19 @@ def test_a_client_waits_while_accept_fails_and_the_log_says_why(start):
         except OSError as error:
             what_came = error
         busy = seconds_at_work(processes) - before
-        assert what_came is None, f"accept failed, and the client got {what_came!r}: it must wait."
+        assert what_came is None, (
+            f"accept failed, and the client got {what_came!r}. It must wait until accept works "
+            "again."
+        )
         assert busy < QUIET / 10, (
             f"While accept failed, the server was busy for {busy:.2f} of {QUIET} seconds. It tries "
-            "again and again, without a pause."
+            "again and again without a pause, which takes a processor's time from all other "
+            "programs."
         )
         reason = f"] server cannot accept: {os.strerror(errno.EMFILE)}"
         assert any(line.endswith(reason) for line in server.output()), (
-            f"accept failed, and no line says why. Somebody will look for it.\n{server.report()}"
+            "accept failed, and no line of the log says why, so whoever runs the server cannot "
+            f"find out.\n{server.report()}"
         )
         limit_descriptors(server, None)
         connection.settimeout(SOON)
@@ -815,18 +846,18 @@ def assert_ctrl_c_ends(server):
     server.send_signal(signal.SIGINT)
     assert not server.is_running(SOON), (
         f"Ctrl-C did not end the server within {SOON:g} seconds. In Python it raises "
-        "KeyboardInterrupt where the server is. Does a bare 'except:', or 'except BaseException:', "
-        "take it for an error of the client? Catch OSError there."
+        "KeyboardInterrupt at the line where the server is. Does a bare 'except:', or 'except "
+        "BaseException:', take it for an error of the client? Catch only OSError there."
     )
     status = server.wait()
     assert "Traceback" not in "\n".join(server.output("stderr")), (
-        "Ctrl-C is no mistake, and gave a traceback. Python raises KeyboardInterrupt: let main "
-        f"catch it, and end.\n{server.report()}"
+        "Ctrl-C is no mistake, but the server answered it with a traceback. Python raises "
+        f"KeyboardInterrupt, so let main catch it and end.\n{server.report()}"
     )
     # Where a language has no word for signals, the signal itself ends it. A shell calls that 130.
     assert status in (0, -signal.SIGINT, 128 + signal.SIGINT), (
-        f"After Ctrl-C the exit status is {status}. Ctrl-C is no mistake: it must be 0.\n"
-        f"{server.report()}"
+        f"After Ctrl-C the exit status is {status}. It must be 0, because Ctrl-C is no "
+        f"mistake.\n{server.report()}"
     )
 
 
@@ -857,7 +888,9 @@ def test_ctrl_c_ends_it_with_status_0_and_without_a_word(start):
     server.send_signal(signal.SIGINT)
     status = server.wait()
     assert status == 0, f"After Ctrl-C the exit status is {status}, not 0.\n{server.report()}"
-    assert server.output("stderr") == [], f"Ctrl-C is no mistake:\n{server.report()}"
+    assert server.output("stderr") == [], (
+        f"Ctrl-C is no mistake, so nothing should be on standard error:\n{server.report()}"
+    )
 
 
 @pytest.mark.milestone(5)
@@ -870,8 +903,8 @@ def test_a_restarted_server_gets_its_port_back(start):
 @pytest.mark.lesson("3-bind")
 def test_it_listens_on_this_machine_alone(server):
     assert server.address[0] == "127.0.0.1", (
-        f"The server listens on {server.address[0]}, unasked. Then everyone in the network can "
-        "reach it. Bind the listener to 127.0.0.1."
+        f"The server listens on {server.address[0]} although nobody asked for that, so everyone in "
+        "the network can reach it. Bind the listener to 127.0.0.1."
     )
     try:
         connection = socket.create_connection(("127.0.0.2", server.port), 1)
@@ -879,8 +912,8 @@ def test_it_listens_on_this_machine_alone(server):
         return  # refused, as it should be
     connection.close()
     raise AssertionError(
-        "The server took a connection to 127.0.0.2. It says that it listens on 127.0.0.1 alone: "
-        "look at the address that bind gets."
+        "The server says that it listens on 127.0.0.1 alone, but it took a connection to "
+        "127.0.0.2. Look at the address that bind gets."
     )
 
 
@@ -920,13 +953,13 @@ def assert_it_does_not_start(server, why):
         seconds=SOON,
     )
     assert not listens(), (
-        f"{why} The server listens all the same, and nobody notices the mistake. It must say on "
-        "stderr what is wrong, and end with status 2."
+        f"{why} The server listens all the same, so nobody notices the mistake. It must say on "
+        "standard error what is wrong, and end with status 2."
     )
     status = server.wait()
     assert status != 0, (
-        f"{why} The server ended with status 0, as if all were well. A mistake is status 2.\n"
-        f"{server.report()}"
+        f"{why} The server ended with status 0, as if all were well. After such a mistake the "
+        f"status should be 2.\n{server.report()}"
     )
 
 
@@ -953,14 +986,15 @@ def test_it_does_not_start_with_a_wrong_argument(command, arguments):
 def assert_one_line_and_status_2(server):
     status = server.wait()
     lines = server.output("stderr")
-    hint = "argparse's parser.error() prints one line and exits with status 2."
+    hint = "parser.error() of argparse prints one line, and exits with status 2."
     assert "Traceback" not in server.report(), (
-        f"A mistake in the command gave a traceback. It is for programmers. {hint}\n"
-        f"{server.report()}"
+        "A mistake in the command gave a traceback, which helps programmers only. "
+        f"{hint}\n{server.report()}"
     )
     assert status == 2, f"The exit status is {status}, not 2. {hint}\n{server.report()}"
     assert len(lines) == 1 and lines[0].strip(), (
-        f"There must be one line on stderr, and there are {len(lines)}. {hint}\n{server.report()}"
+        f"There must be one line on standard error, but there are {len(lines)}. "
+        f"{hint}\n{server.report()}"
     )
     return lines[0]
 

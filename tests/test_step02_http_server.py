@@ -77,7 +77,7 @@ def peek(connection):
     state = "" if start else f"\n{harness.state_of(connection)}"
     assert start[:7] == b"HTTP/1.", (
         f"No HTTP status line came back, but {start!r}. A response begins with 'HTTP/1.1 ' and a "
-        f"status such as '200 OK'.{state}"
+        f"status, such as '200 OK'.{state}"
     )
     return start
 
@@ -85,15 +85,15 @@ def peek(connection):
 def assert_alive(server, after):
     reply = get(server, hint=f"That was after {after}.")
     assert reply.status == 200, (
-        f"After {after} the next client got {reply.status} {reply.reason}. One client's trouble "
-        f"must not reach the next one.\n{server.report()[-1000:]}"
+        f"After {after} the next client got {reply.status} {reply.reason}. The trouble of one "
+        f"client must not reach the next one.\n{server.report()[-1000:]}"
     )
 
 
 def assert_no_traceback(server, what, since=0):
     traceback = "\n".join(last_traceback(server.output("stderr")[since:]))
     assert not traceback, (
-        f"{what} That is no mistake in the program, and needs no traceback:\n{traceback}"
+        f"{what} That is no mistake in the program, so it needs no traceback:\n{traceback}"
     )
 
 
@@ -165,11 +165,14 @@ def test_the_answer_comes_while_the_client_waits_for_it(server):
             start = connection.recv(100)
         except TimeoutError:
             raise AssertionError(
-                "GET / got no answer in 5 seconds, and the connection stays open. The client waits "
-                "for the answer, and keeps its end open meanwhile. Does the server wait, too, for "
-                "the end of the stream? A request without a body ends with its empty line."
+                "GET / got no answer in 5 seconds, and the connection stays open. The client "
+                "keeps its end open while it waits for the answer. Does the server wait for the "
+                "end of the stream, too? It need not, because a request without a body ends with "
+                "its empty line."
             ) from None
-        assert start, f"The connection ended without an answer.\n{harness.state_of(connection)}"
+        assert start, (
+            f"The connection ended without an answer to GET /.\n{harness.state_of(connection)}"
+        )
     assert not start.startswith(b"GET"), f"No HTTP status line came back, but {start!r}."
 
 
@@ -181,12 +184,13 @@ def test_the_home_page_is_html(server):
         reply = read_reply(connection)
     assert reply.status == 200, f"GET / got {reply.status} {reply.reason}, not 200 OK."
     assert (reply.header("Content-Type") or "").startswith("text/html"), (
-        f"Content-Type is {reply.header('Content-Type')!r}. A browser needs text/html, or it shows "
-        "the page's source."
+        f"Content-Type is {reply.header('Content-Type')!r}. It must be text/html, because a "
+        "browser shows the source of any other page."
     )
     assert re.match(rb"(\xef\xbb\xbf)?\s*<[a-zA-Z!]", reply.body), (
-        f"A page in HTML begins with <, as in <!doctype html>, and this one with "
-        f"{reply.body[:20]!r}. Text becomes bytes by encode(), and not by str()."
+        "A page in HTML begins with <, as in <!doctype html>, but this one begins with "
+        f"{reply.body[:20]!r}. Text becomes bytes by encode(), while str() of bytes adds a b and "
+        "quotation marks."
     )
 
 
@@ -198,7 +202,8 @@ def test_each_line_of_the_head_ends_with_cr_lf(server):
         data = harness.receive_all(connection)
     head, empty_line, _ = data.partition(b"\r\n\r\n")
     assert empty_line, (
-        f"No CR LF CR LF ends the head: {data[:100]!r}. In HTTP a line ends with \\r\\n."
+        f"No CR LF CR LF ends the head: {data[:100]!r}. In HTTP a line ends with \\r\\n, and an "
+        "empty line ends the head."
     )
     assert b"\n" not in head.replace(b"\r\n", b""), f"A line of the head ends with LF alone: {head}"
 
@@ -208,14 +213,17 @@ def test_the_home_page_is_as_long_as_its_head_says(server):
     reply = get(server, to_end=True)
     assert reply.is_whole, (
         f"Content-Length is {reply.header('Content-Length')}, and {len(reply.body)} bytes of body "
-        "came. A client that trusts it waits for the rest, or loses some."
+        "came. A client that trusts this number waits for a rest that never comes, or loses some "
+        "bytes."
     )
 
 
 @pytest.mark.lesson("framing-where-does-a-message-end")
 def test_two_clients_one_after_the_other(server):
     for _ in range(2):
-        reply = get(server, hint="A client was not served. Is there a loop round accept?")
+        reply = get(
+            server, hint=("Of two clients one was not served. Is there a loop around accept?")
+        )
         assert reply.status == 200, f"GET / got {reply.status} {reply.reason}, not 200 OK."
 
 
@@ -231,7 +239,8 @@ def test_the_connection_ends_if_and_only_if_the_answer_says_so(server):
                 more = connection.recv(100)
             except TimeoutError:
                 raise AssertionError(
-                    "The answer says that the connection ends. It stays open: close it."
+                    "The answer says that the connection ends, but it stays open. Close it after "
+                    "the answer."
                 ) from None
             assert not more, f"The answer says that the connection ends, and then came {more!r}."
         else:
@@ -239,7 +248,8 @@ def test_the_connection_ends_if_and_only_if_the_answer_says_so(server):
             again = connection.recv(100)
             assert again, (
                 "The connection ended, and the answer did not say so. A server that closes says "
-                "Connection: close (RFC 9112, section 9.3), or its client sends another request."
+                "Connection: close (RFC 9112, section 9.3), because its client may otherwise send "
+                "another request."
             )
 
 
@@ -251,11 +261,11 @@ def test_the_connection_ends_after_one_response(server):
         reply = read_reply(connection, to_end=True)
     assert reply.header("Connection") == "close", (
         f"Connection is {reply.header('Connection')!r}. This server closes after each response, "
-        "and tells the client so with Connection: close."
+        "so it tells the client with Connection: close."
     )
     assert reply.body.count(b"HTTP/1.1 ") == 0, (
-        "Two responses came over one connection. This server said Connection: close, and the "
-        "client does not expect more."
+        "Two responses came over one connection. This server said Connection: close, so the "
+        "client does not expect a second one."
     )
 
 
@@ -268,13 +278,13 @@ def test_a_client_of_http_1_0_hears_nothing_that_it_does_not_know(server):
         peek(connection)
         data = harness.receive_all(connection)
     assert not re.match(rb"HTTP/1\.[01] 100", data), (
-        "An HTTP/1.0 client got 100 Continue, and takes it for the answer: RFC 9110, section "
-        "10.1.1. Ignore its Expect."
+        "An HTTP/1.0 client got 100 Continue, and takes it for the answer, because HTTP/1.0 does "
+        "not know that status. Ignore its Expect: RFC 9110, section 10.1.1."
     )
     reply = harness.parse_reply(data)
     assert reply.status == 200 and reply.header("Transfer-Encoding") is None, (
-        f"An HTTP/1.0 client got {reply.status} {reply.reason}, {reply.headers}. It knows no "
-        "chunks: RFC 9112, section 6.1."
+        f"An HTTP/1.0 client got {reply.status} {reply.reason}, {reply.headers}. It does not know "
+        "chunks, so it must not get any: RFC 9112, section 6.1."
     )
 
 
@@ -307,13 +317,13 @@ def test_a_restarted_server_gets_its_port_back(start):
         first.kill()  # the server's side ends first: its port stays in TIME_WAIT for a minute
         with contextlib.suppress(ConnectionError):
             harness.receive_all(connection)
-    assert status == 200, f"GET / got {status}, not 200."
+    assert status == 200, f"GET / got {status}, not 200, from a server that had just been started."
     try:
         start(port=first.port)
     except AssertionError as error:
         raise AssertionError(
-            f"A server that is started again gets its port back at once. Is SO_REUSEADDR set, "
-            f"ahead of bind? {error}"
+            "A server was ended, and when it was started again at once it did not get its port "
+            f"back. Is SO_REUSEADDR set before bind? {error}"
         ) from None
 
 
@@ -365,14 +375,15 @@ def test_ctrl_c_ends_it_while_it_serves_a_client(start):
         server.send_signal(signal.SIGINT)
         assert not server.is_running(SOON), (
             f"Ctrl-C did not end the server within {SOON:g} seconds, while it served a client. In "
-            "Python it raises KeyboardInterrupt. Does a bare 'except:' take it for an error of the "
-            "client?"
+            "Python it raises KeyboardInterrupt at the line where the server is. Does a bare "
+            "'except:' take it for an error of the client?"
         )
     status = server.wait()
     assert_no_traceback(server, "Ctrl-C ended the server.")
     # Where a language has no word for signals, the signal itself ends it. A shell calls that 130.
     assert status in (0, -signal.SIGINT, 128 + signal.SIGINT), (
-        f"After Ctrl-C the exit status is {status}. It must be 0.\n{server.report()}"
+        f"After Ctrl-C the exit status is {status}. It must be 0, because Ctrl-C is no "
+        f"mistake.\n{server.report()}"
     )
 
 
@@ -382,8 +393,13 @@ def test_ctrl_c_ends_it_while_it_serves_a_client(start):
 @pytest.mark.lesson("what-the-server-refuses-and-how")
 @pytest.mark.milestone(2, "not 404")
 def test_an_unknown_page_gets_404(server):
-    reply = get(server, "/no/such/page")
+    reply = get(server, "/no/such/page", to_end=True)
     assert reply.status == 404, f"GET /no/such/page got {reply.status} {reply.reason}, not 404."
+    assert reply.is_whole, (
+        f"Content-Length of the 404 is {reply.header('Content-Length')}, but {len(reply.body)} "
+        f"bytes came after its headers: {reply.body[-60:]!r} are the last ones. One request gets "
+        "one response, with as many bytes of body as its head says."
+    )
 
 
 @pytest.mark.lesson("framing-where-does-a-message-end")
@@ -392,11 +408,11 @@ def test_head_gets_the_headers_of_get_and_no_body(server):
     full, head = get(server), get(server, method="HEAD")
     assert head.status == 200, f"HEAD / got {head.status} {head.reason}, not 200 OK."
     assert head.body == b"", (
-        f"The answer to HEAD has a body: {head.body[:50]!r}. A client does not expect one, and "
-        "takes it for the next response."
+        f"The answer to HEAD has a body: {head.body[:50]!r}. A client does not expect one, so it "
+        "takes these bytes for the next response."
     )
     assert head.header("Content-Type") == full.header("Content-Type"), (
-        "HEAD and GET gave two Content-Types. HEAD gets the headers that GET would get."
+        "HEAD got another Content-Type than GET, but HEAD must get the headers that GET would get."
     )
 
 
@@ -406,8 +422,8 @@ def test_head_does_not_lie_about_the_length(server):
     would_be = len(get(server).body)
     # The page may name the client's port, and a process: some digits more, or fewer.
     assert length is None or abs(int(length) - would_be) < 10, (
-        f"For HEAD Content-Length is {length}. GET would bring {would_be} bytes: HEAD gets the "
-        "headers of GET, this one, too, or it is left out."
+        f"For HEAD Content-Length is {length}, while GET would bring {would_be} bytes. HEAD gets "
+        "the headers of GET, so this one must be the same, or it must be left out."
     )
 
 
@@ -417,7 +433,8 @@ def test_head_does_not_lie_about_the_length(server):
 def test_head_says_how_long_the_body_would_be(server):
     length = get(server, method="HEAD").header("Content-Length")
     assert length == get(server).header("Content-Length"), (
-        f"For HEAD Content-Length is {length}. It gets the headers of GET, this one, too."
+        f"For HEAD Content-Length is {length}. HEAD gets the headers of GET, so this one must be "
+        "the same, too."
     )
 
 
@@ -427,8 +444,9 @@ def test_head_says_how_long_the_body_would_be(server):
 def test_another_method_is_refused_and_hears_which_are_allowed(server, method):
     reply = get(server, "/", method)
     assert reply.status in (405, 501), (
-        f"{method} / got {reply.status} {reply.reason}. The home page can only be read. The "
-        "status is 405, or 501 if no page of the server knows the method: RFC 9110, section 9.1."
+        f"{method} / got {reply.status} {reply.reason}. The home page can only be read, so the "
+        "status is 405, or it is 501 if no page of the server knows the method: RFC 9110, section "
+        "9.1."
     )
     allowed = {name.strip() for name in (reply.header("Allow") or "").split(",")}
     assert reply.status == 501 or {"GET", "HEAD"} <= allowed, (
@@ -447,7 +465,7 @@ def test_a_method_gets_405_where_there_is_a_page_and_404_elsewhere(server, metho
     reply = get(server, "/no/such/page", method)
     assert reply.status == 404, (
         f"{method} /no/such/page got {reply.status} {reply.reason}, not 404. 405 says that the "
-        "page is there, for other methods: look at the path first."
+        "page is there for other methods, so look at the path first."
     )
 
 
@@ -455,8 +473,8 @@ def test_a_method_gets_405_where_there_is_a_page_and_404_elsewhere(server, metho
 def test_options_for_the_whole_server_is_no_malformed_request(server):
     reply = ask(server, line(b"OPTIONS * HTTP/1.1"))
     assert reply.status in (200, 204, 404, 405, 501), (
-        f"OPTIONS * got {reply.status} {reply.reason}. The target * is right for OPTIONS: "
-        "RFC 9112, section 3.2.4."
+        f"OPTIONS * got {reply.status} {reply.reason}. OPTIONS may have the target *, which "
+        "stands for the whole server: RFC 9112, section 3.2.4."
     )
 
 
@@ -465,7 +483,9 @@ def test_options_for_the_whole_server_is_no_malformed_request(server):
 def test_an_error_page_says_what_is_wrong(server):
     reply = ask(server, line(b"nonsense"))
     assert reply.status == 400, f"The request line nonsense got {reply.status}, not 400."
-    assert reply.body.strip(), "A 400 response without a word leaves its reader in the dark."
+    assert reply.body.strip(), (
+        "A 400 response had no body. A sentence in it tells the reader what is wrong."
+    )
 
 
 SCRIPT = b"<script>alert(1)</script>"
@@ -490,13 +510,13 @@ def test_what_a_client_wrote_is_never_run_by_a_browser(server, request_bytes):
     )
     content_type = reply.header("Content-Type")
     assert content_type or not reply.body, (
-        "There is a body, and no Content-Type. A browser then guesses what the body is, and may "
-        "take what a client wrote for HTML: say text/plain."
+        "There is a body without a Content-Type. A browser then guesses what the body is, and may "
+        "take what a client wrote for HTML, so say text/plain."
     )
     assert "html" not in (content_type or "") or SCRIPT not in reply.body, (
         f"The page is {content_type}, and shows what the client wrote as it came: "
-        f"{reply.body[:100]!r}. In HTML it is a program, and a browser runs it. Say text/plain, "
-        "or use html.escape."
+        f"{reply.body[:100]!r}. In HTML that is a program, and a browser runs it. Say text/plain, "
+        "or replace < and > by html.escape."
     )
 
 
@@ -517,12 +537,13 @@ def test_each_response_has_a_date_in_gmt(server, request_bytes):
     before = int(time.time())
     date = ask(server, request_bytes).header("Date")
     assert date and re.fullmatch(r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT", date), (
-        f"Date is {date!r}: no time as HTTP writes it, such as 'Wed, 25 Nov 2026 18:48:06 GMT'."
+        f"Date is {date!r}, but HTTP writes a time in one way only, such as 'Wed, 25 Nov 2026 "
+        "18:48:06 GMT'."
     )
     seconds = email.utils.parsedate_to_datetime(date).timestamp() - time.time()
     assert before - 1 - time.time() <= seconds <= 1, (
-        f"Date is {date!r}: that is not now, but {seconds / 3600:+.1f} hours from now. GMT is the "
-        "time of Greenwich, and the server's own clock may be in another zone: time.gmtime."
+        f"Date is {date!r}, which is {seconds / 3600:+.1f} hours from now. GMT is the time of "
+        "Greenwich, while time.localtime gives the time of the server's own zone. Use time.gmtime."
     )
 
 
@@ -536,8 +557,9 @@ def test_the_log_has_a_line_for_each_request(server):
         server.wait_for_line(asked, "either")
     except AssertionError:
         raise AssertionError(
-            f"GET {target} got {reply.status}. No line, on stdout or stderr, names the method, the "
-            f"target and the status of the answer. Is it flushed?\n{server.report()[-1000:]}"
+            f"GET {target} got {reply.status}, but no line on standard output or standard error "
+            "names the method, the target and the status of the answer. Was the line "
+            f"flushed?\n{server.report()[-1000:]}"
         ) from None
 
 
@@ -577,8 +599,8 @@ def test_a_request_cut_anywhere_gets_the_same_answer(server):
             reply = read_reply(connection)
         assert reply.status == 404, (
             f"Cut after {REQUEST[:position][-20:]!r}, the request got {reply.status} "
-            f"{reply.reason} {reply.body!r}. A request may arrive in several recvs: read on until "
-            "the empty line."
+            f"{reply.reason} {reply.body!r}. A request may arrive in several recvs, so read on "
+            "until the empty line."
         )
 
 
@@ -588,13 +610,13 @@ def test_a_request_may_come_byte_by_byte(server):
     with connect(server, SOON) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.sendall(REQUEST[:1])
-        assert_waits(connection, "the request was complete: it has one byte so far.")
+        assert_waits(connection, "the request was complete. One byte of it had come so far.")
         for byte in REQUEST[1:]:
             connection.sendall(bytes([byte]))
         reply = read_reply(connection)
     assert reply.status == 404, (
-        f"Sent byte by byte, the request got {reply.status} {reply.reason}. Read on until the "
-        "empty line, however the bytes are cut."
+        f"Sent byte by byte, the request got {reply.status} {reply.reason}. The bytes may be cut "
+        "anywhere, so read on until the empty line."
     )
 
 
@@ -605,8 +627,8 @@ def test_a_body_may_arrive_long_after_its_head(server):
         connection.sendall(sized(b"10", b"12345"))
         assert_waits(
             connection,
-            "the body was complete. Content-Length says 10, whatever the method: RFC 9112, "
-            "section 6. Read a request to its end, then answer.",
+            "the body was complete. Content-Length says 10 bytes, and it counts whatever the "
+            "method is (RFC 9112, section 6), so read a request to its end before you answer.",
         )
         connection.sendall(b"67890")
         status = read_reply(connection).status
@@ -628,7 +650,7 @@ def test_a_page_shows_the_request_as_the_server_saw_it(server, version):
     expected = [f"GET /request?a=%20b {version}", *lines[:1], "X-Colour: blue", lines[2]]
     assert page.splitlines()[:4] == expected, (
         "The page /request, whatever follows a ?, must show the request line and all headers, in "
-        f"order and each as 'name: value'. It shows:\n{page}"
+        f"order, and each as 'name: value'. It shows:\n{page}"
     )
     assert client in page, f"The page does not name the client's address, {client}:\n{page}"
 
@@ -674,7 +696,7 @@ def test_each_page_says_what_it_is(server):
         b"nonsense": "text/plain; charset=utf-8",
     }.items():
         found = ask(server, line(request_line)).header("Content-Type")
-        assert found == right, f"{request_line!r} got Content-Type {found}. {right} is right."
+        assert found == right, f"{request_line!r} got Content-Type {found}, while {right} is right."
 
 
 @pytest.mark.lesson("what-is-still-wrong")
@@ -689,7 +711,8 @@ def test_a_second_client_waits_while_the_first_is_served(server):
         with pytest.raises(TimeoutError):
             answer = second.recv(100)
             raise AssertionError(
-                f"The second client got {answer!r} while the first was still served."
+                f"The second client got {answer!r} while the first was still served. This step's "
+                "server serves one after the other."
             )
         first.sendall(b"Host: x\r\n\r\n")
         assert read_reply(first).status == 404, "The first client was not served."
@@ -731,21 +754,22 @@ def long_headers(size):
 
 
 TOO_MUCH = {
-    "A request line has a limit, of 8 KiB in the lesson. Beyond it is 414: RFC 9112, section 3.": {
+    "A request line has a limit, which is 8 KiB in the lesson. A longer one gets 414: RFC 9112, "
+    "section 3.": {
         "request line": (3, long_request_line(16 * 1024), 414, 431),
         "request line without end": (3, b"GET /" + b"a" * (64 * 1024), 414, 431),
     },
-    "All header lines together have a limit, of 64 KiB in the lesson. Beyond it is 431, or another "
-    "status that begins with 4: RFC 9110, section 5.4.": {
+    "All header lines together have a limit, which is 64 KiB in the lesson. More than that gets "
+    "431, or another status that begins with 4: RFC 9110, section 5.4.": {
         "header": (3, long_headers(70 * 1024), 431, 400, 413),
         "header without end": (3, long_headers(70 * 1024)[:-4], 431, 400, 413),
         "head of many headers": (3, headers(*[b"A: " + b"b" * 1000] * 80), 431, 400, 413),
     },
-    "A request has at most 100 headers in the lesson: each of them costs memory.": {
+    "Each header costs memory, so a request has at most 100 of them in the lesson.": {
         "headers": (4, headers(*[b"A: b"] * 200), 431, 400, 413)
     },
-    "A body has a limit, of 256 MiB in the lesson. A client that announces more is refused at "
-    "once, and need not send it for nothing: RFC 9110, section 15.5.14.": {
+    "A body has a limit, which is 256 MiB in the lesson. A client that announces more is refused "
+    "at once, so that it need not send all of it for nothing: RFC 9110, section 15.5.14.": {
         "Content-Length": (4, sized(b"300000000"), 413),
         "Content-Length of 1000 digits": (4, sized(b"9" * 1000), 413, 400),
         "Content-Length of 5000 digits": (5, sized(b"9" * 5000), 400, 413),
@@ -774,7 +798,7 @@ def test_a_body_that_is_too_long_is_refused_before_it_is_sent(server):
     reply = ask(server, headers(b"Content-Length: 300000000", b"Expect: 100-continue"))
     assert reply.status in (413, 417), (
         f"A client announced 300 MB and asked whether to go on. It got {reply.status} "
-        f"{reply.reason}, not 413: it would send them all for nothing."
+        f"{reply.reason}, not 413, so it would send all of it for nothing."
     )
 
 
@@ -813,8 +837,8 @@ def test_a_long_upload_does_not_fill_the_memory(start):
         reply, grown = upload(server, 100)
     assert reply.status == 200, f"An upload to / got {reply.status} {reply.reason}, not 200."
     assert grown < 64, (
-        f"The server grew by {grown:.0f} MiB during an upload of 100 MiB. A long body goes to a "
-        "file: Python has tempfile.SpooledTemporaryFile for that."
+        f"The server grew by {grown:.0f} MiB during an upload of 100 MiB. A long body must go to "
+        "a file, for which Python has tempfile.SpooledTemporaryFile."
     )
 
 
@@ -850,7 +874,9 @@ def test_the_client_can_read_why_it_was_refused(server, request_bytes, statuses,
         try:
             peek(connection)
         except TimeoutError:
-            raise AssertionError("The client got no answer. It is to be refused at once.") from None
+            raise AssertionError(
+                "The client got no answer, but it is to be refused at once."
+            ) from None
         try:
             for _ in range(8):  # more than the kernel holds for the server
                 connection.sendall(bytes(MIB))
@@ -858,15 +884,15 @@ def test_the_client_can_read_why_it_was_refused(server, request_bytes, statuses,
         except ConnectionError as error:
             raise AssertionError(
                 f"The client was cut off before it had read the answer: {error}. If a server "
-                "closes with bytes unread, the kernel resets the connection. End our half of the "
-                "stream, then read what still comes."
+                "closes a connection with unread bytes, the kernel resets it. So end your half of "
+                "the stream first, and then read what still comes."
             ) from None
     assert reply.status in statuses, (
         f"The client got {reply.status} {reply.reason}, not {words(statuses)}."
     )
     assert reply.is_whole, (
         f"The client got {len(reply.body)} bytes of the page that says why, and then a reset. "
-        "Close too early, and the kernel throws the rest away."
+        "When a server closes too early the kernel throws the rest away."
     )
 
 
@@ -885,8 +911,8 @@ def test_a_refused_client_that_has_ended_its_half_holds_up_nobody(server):
             assert_alive(server, "a client that was refused")
             tries.append(time.monotonic() - begin)
     assert min(tries) < LINGER / 2, (
-        f"A client was refused, and had ended its half of the stream. The next one waited for "
-        f"{min(tries):.1f} seconds. Nothing more comes after b'': close."
+        "A client was refused, and had ended its half of the stream. The next one waited for "
+        f"{min(tries):.1f} seconds. After b'' nothing more comes, so close the connection then."
     )
 
 
@@ -911,9 +937,9 @@ def test_a_stray_line_end_during_a_large_answer_does_not_cut_it(server):
         reply = read_reply(connection, to_end=True)
     assert reply.status == 200, f"/request got {reply.status} {reply.reason}, not 200."
     assert reply.is_whole, (
-        f"Of {reply.header('Content-Length')} bytes {len(reply.body)} came, then a reset. A socket "
-        "that is closed while it holds bytes that nobody has read resets the connection, and what "
-        "is on its way is lost. End our half of the stream, then read what still comes."
+        f"Of {reply.header('Content-Length')} bytes {len(reply.body)} came, then a reset. A "
+        "socket that is closed while it holds unread bytes resets the connection, and what is on "
+        "its way is lost. So end your half of the stream first, and then read what still comes."
     )
     assert_alive(server, "a large answer")
     assert_no_traceback(server, "A large answer was sent.", already)
@@ -996,8 +1022,8 @@ def slow_clients(command):
 def assert_given_up(who, outcome):
     assert outcome.answer is not None, (
         f"After {outcome.seconds:.0f} seconds {who} still held the server. A whole request has "
-        f"{DEADLINE} seconds, in which its bytes may come as they like. So there is one deadline "
-        "for all of it, not one for each recv."
+        f"{DEADLINE} seconds, in which its bytes may come as they like, so there must be one "
+        "deadline for all of it, not one for each recv."
     )
     assert re.match(rb"HTTP/1\.[01] [45]|$", outcome.answer), (
         f"The answer {outcome.answer[:40]!r} came before the request of {who} was complete."
@@ -1045,8 +1071,8 @@ GOOD_REQUESTS = {
         "HTTP/1.0 without Host": (1, b"GET / HTTP/1.0\r\n\r\n", 200),
         "HTTP/1.2": (1, line(b"GET / HTTP/1.2"), 200),
     },
-    "A query follows the ? of a target, and may hold any of its characters: RFC 3986, section "
-    "3.4.": {"query": (1, line(b"GET /?a=b&c=/?/ HTTP/1.1"), 200)},
+    "In a target the path ends at the ?, and the query that follows it names no other page: RFC "
+    "3986, section 3.4.": {"query": (1, line(b"GET /?a=b&c=/?/ HTTP/1.1"), 200)},
     "Host is a name or an address, with or without a port: RFC 9110, section 7.2.": {
         "Host with port": (1, b"GET / HTTP/1.1\r\nHost: 127.0.0.1:8000\r\n\r\n", 200),
         "Host with IPv6": (1, b"GET / HTTP/1.1\r\nHost: [::1]:8000\r\n\r\n", 200),
@@ -1058,14 +1084,14 @@ GOOD_REQUESTS = {
         "tab after the colon": (1, b"GET / HTTP/1.1\r\nHost:\tx\t\r\n\r\n", 200),
         "empty header": (1, headers(b"X-Nothing:"), 200),
     },
-    "A header may hold any byte above 127, and need not be UTF-8: decode it as latin-1, which "
-    "never fails. See RFC 9110, section 5.5.": {
+    "A header may hold any byte above 127, and need not be UTF-8, so decode it as latin-1, which "
+    "never fails: RFC 9110, section 5.5.": {
         "bytes above 127": (1, headers(b"X-Name: Jos\xc3\xa9 \xff"), 200)
     },
-    "Everybody should take a request line of 8000 bytes: RFC 9112, section 3.": {
+    "Every server should take a request line of 8000 bytes: RFC 9112, section 3.": {
         "request line of 8000 bytes": (1, long_request_line(8000), 200)
     },
-    "Fifty headers, and a cookie of 4 KiB, are nothing strange.": {
+    "Browsers do send fifty headers, or a cookie of 4 KiB, so a limit must lie above that.": {
         "50 headers": (1, headers(*[b"A: b"] * 49), 200),
         "header of 4 KiB": (1, long_headers(4 * 1024), 200),
     },
@@ -1083,15 +1109,15 @@ GOOD_REQUESTS = {
 }
 
 TO_THE_LAST_BYTE = {
-    "After the headers come so many bytes of body as Content-Length says, whatever the method: RFC "
-    "9112, section 6.": {
+    "After the headers come as many bytes of body as Content-Length says, whatever the method is: "
+    "RFC 9112, section 6.": {
         "Content-Length": (3, sized(b"3", b"abc"), 200),
         "Content-Length 0": (3, sized(b"0"), 200),
         "lower case Content-Length": (3, headers(b"content-length: 3") + b"abc", 200),
         "Content-Length with zeros": (3, sized(b"0003", b"abc"), 200),
     },
-    "A chunk is a line with its size, in hexadecimal digits, and so many bytes and CR LF. Size 0 "
-    "is the last: RFC 9112, section 7.1.": {
+    "A chunk is a line with its size, in hexadecimal digits, then as many bytes, and then CR LF. "
+    "The last chunk has the size 0: RFC 9112, section 7.1.": {
         "chunked": (5, chunks(b"3\r\nabc\r\n0000A\r\n0123456789\r\n0\r\n\r\n"), 200),
         "chunk size of 17 digits": (5, chunks(b"00000000000000003\r\nabc\r\n0\r\n\r\n"), 200),
     },
@@ -1150,13 +1176,13 @@ def test_a_request_is_read_to_its_last_byte(server, request_bytes, statuses, rul
     assert_served(server, request_bytes, statuses, rule)
     status = answer_to_a_cut_request(server, request_bytes[:-1])
     assert status is None or 400 <= status < 500, (
-        f"{request_bytes[:100]!r} is a good request, but it came without its last byte, and the "
-        f"stream ended. It got {status}. Where does a request end? {rule}"
+        f"{request_bytes[:100]!r} is a good request, but here it came without its last byte, and "
+        f"the stream ended. It got {status} although it was not whole. {rule}"
     )
 
 
 CUT = {
-    "recv returned b'': no more bytes will come, and what came is not a request.": {
+    "When recv returns b'' no more bytes will come, and what came is not a whole request.": {
         "request line": (2, b"GE", 400),
         "headers": (3, b"GET / HTTP/1.1\r\nHost: x\r\n", 400),
         "body": (3, sized(b"5", b"abc"), 400),
@@ -1174,8 +1200,8 @@ CUT = {
 def test_a_stream_that_ends_too_early_is_no_request(server, request_bytes, statuses, rule):
     status = answer_to_a_cut_request(server, request_bytes)
     assert status in (None, 408, *statuses), (
-        f"The stream ended after {request_bytes[-20:]!r}, and got {status}. {rule} Answer 400, or "
-        "close."
+        f"The stream ended after {request_bytes[-20:]!r}, and got {status}. {rule} So answer 400, "
+        "or close the connection."
     )
 
 
@@ -1191,20 +1217,22 @@ def test_a_client_whose_stream_ends_too_early_gets_400(server, request_bytes, st
     )
 
 
+# Where the target could be put right a server may redirect, by 301: RFC 9112, section 3.2.
 MALFORMED = {
     "A request line is method, space, target, space, version: RFC 9112, section 3.": {
         "no version": (2, line(b"GET /"), 400, 505),
         "method alone": (2, line(b"GET"), 400),
-        "space in the target": (2, line(b"GET /a b HTTP/1.1"), 400),
+        "space in the target": (2, line(b"GET /a b HTTP/1.1"), 400, 301),
         "no method": (5, line(b" / HTTP/1.1"), 400),
         "a TLS hello": (2, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400),
     },
-    "A target begins with / or http://, and * is for OPTIONS: RFC 9112, section 3.2.": {
-        "target without slash": (5, line(b"GET page HTTP/1.1"), 400),
+    "A target begins with / or http://, and only OPTIONS may have the target *: RFC 9112, section "
+    "3.2.": {
+        "target without slash": (5, line(b"GET page HTTP/1.1"), 400, 301),
         "star for GET": (5, line(b"GET * HTTP/1.1"), 400),
     },
-    "A target has visible ASCII characters alone: RFC 3986, section 2.": {
-        "bytes above 127 in the target": (5, line("GET /é HTTP/1.1".encode()), 400),
+    "A target consists of visible ASCII characters only: RFC 3986, section 2.": {
+        "bytes above 127 in the target": (5, line("GET /é HTTP/1.1".encode()), 400, 301),
         "NUL in the target": (5, line(b"GET /\x00 HTTP/1.1"), 400),
     },
     "A version is HTTP/, digit, dot, digit, in upper case: RFC 9112, section 2.3.": {
@@ -1226,7 +1254,8 @@ MALFORMED = {
         "name that is no token": (5, headers(b"A(b): c"), 400),
         "name above 127": (5, headers("Käse: b".encode()), 400),
     },
-    "A request has one Host header, and may do without in HTTP/1.0 alone: RFC 9112, section 3.2.": {
+    "A request has one Host header, and only a request of HTTP/1.0 may do without it: RFC 9112, "
+    "section 3.2.": {
         "no Host": (5, b"GET / HTTP/1.1\r\n\r\n", 400),
         "no Host, absolute form": (5, b"GET http://test/ HTTP/1.1\r\n\r\n", 400),
         "two Hosts": (5, headers(b"Host: y"), 400),
@@ -1258,8 +1287,8 @@ MALFORMED = {
         ),
         "Content-Length a list, different": (5, sized(b"5, 6", b"abcdef"), 400),
     },
-    "A chunk is a line with its size, in hexadecimal digits alone, and so many bytes, and CR LF: "
-    "RFC 9112, section 7.1.": {
+    "A chunk is a line with its size, in hexadecimal digits only, then as many bytes, and then CR "
+    "LF: RFC 9112, section 7.1.": {
         "chunk size that is no number": (5, chunks(b"xyz\r\nabc\r\n" + END), 400),
         "chunk size empty": (5, chunks(b"\r\nabc\r\n" + END), 400),
         "chunk size negative": (5, chunks(b"-3\r\nabc\r\n" + END), 400),
@@ -1293,9 +1322,13 @@ def test_a_malformed_request_is_refused(server, request_bytes, statuses, rule):
 
 # Whatever the error, it must be one.
 ELSEWHERE = {
-    "CONNECT is for proxies, ftp is another protocol, and @ belongs to no method: RFC 9110, "
-    "sections 9.1 and 9.3.6.": {
+    "Only CONNECT has a host and a port as its target, and CONNECT is for proxies: RFC 9112, "
+    "section 3.2.3, and RFC 9110, section 9.3.6.": {
         "target for CONNECT": (2, line(b"CONNECT test:80 HTTP/1.1"), *range(400, 600)),
+        "that target for BREW": (2, line(b"BREW test:80 HTTP/1.1"), *range(400, 600)),
+    },
+    "ftp is another protocol than http, and no method has an @ in its name: RFC 9110, sections 4.2 "
+    "and 9.1.": {
         "other scheme": (2, line(b"GET ftp://test/ HTTP/1.1"), *range(400, 600)),
         "method that is no token": (2, line(b"G@T / HTTP/1.1"), *range(400, 600)),
     },
@@ -1314,7 +1347,7 @@ NOT_HERE = {
             400,
         ),
     },
-    "Nobody may chunk a body twice: RFC 9112, section 6.1.": {
+    "A body must not be chunked twice: RFC 9112, section 6.1.": {
         "chunked twice": (5, chunks(END, b"chunked, chunked"), 501, 400)
     },
 }
@@ -1427,6 +1460,7 @@ def test_what_http_leaves_open_is_served_or_refused(server, request_bytes, statu
 OURS = {
     "It is malformed.": {
         "target for CONNECT": (5, line(b"CONNECT test:80 HTTP/1.1"), 400),
+        "that target for BREW": (5, line(b"BREW test:80 HTTP/1.1"), 400),
         "other scheme": (5, line(b"GET ftp://test/ HTTP/1.1"), 400),
         "method that is no token": (5, line(b"G@T / HTTP/1.1"), 400),
     },
@@ -1503,8 +1537,8 @@ def test_all_chunks_together_have_a_limit(server):
         reply = read_reply(connection)
     assert reply.status == 413, (
         f"A chunk of one byte and one of 256 MiB got {reply.status} {reply.reason}, not 413. The "
-        "limit of a body, of 256 MiB in the lesson, is for all its chunks together. Or small ones "
-        "fill a disk, one after the other."
+        "limit of a body, 256 MiB in the lesson, is for all its chunks together, because many "
+        "small ones fill a disk, too."
     )
 
 
@@ -1525,8 +1559,8 @@ def test_a_refused_head_gets_no_body(server, request_bytes, statuses):
         f"A HEAD request was to be refused with {words(statuses)}, and got {reply.status}."
     )
     assert reply.body == b"", (
-        f"A HEAD request was refused, and the answer has a body: {reply.body[:50]!r}. An answer to "
-        "HEAD has none, whatever its status: RFC 9110, section 9.3.2."
+        f"A HEAD request was refused, and the answer has a body: {reply.body[:50]!r}. An answer "
+        "to HEAD has none, whatever its status is: RFC 9110, section 9.3.2."
     )
 
 
@@ -1553,12 +1587,14 @@ def test_100_continue_comes_before_the_body(server):
             peek(connection)
         except TimeoutError:
             raise AssertionError(
-                "The client waits for 100 Continue before it sends the body, or for an answer "
-                "without one. Nothing came: RFC 9110, section 10.1.1."
+                "The client waits for 100 Continue before it sends the body, or for an answer at "
+                "once, but nothing came: RFC 9110, section 10.1.1."
             ) from None
         connection.sendall(b"abcde")
         status = read_reply(connection).status
-    assert 200 <= status < 500, f"After the body came {status}."
+    assert 200 <= status < 500, (
+        f"The client sent its body after 100 Continue, and then got {status}."
+    )
 
 
 @pytest.mark.lesson("framing-where-does-a-message-end")
@@ -1572,8 +1608,8 @@ def test_curl_uploads_in_chunks(server):
     done = subprocess.run(command, input=bytes(UPLOAD), capture_output=True, timeout=PATIENCE)
     status, sent = map(int, done.stdout.split())
     assert status == 200 and sent >= UPLOAD, (
-        f"curl's upload, {UPLOAD} bytes in chunks, is to get 200 after its end. It sent {sent} "
-        f"bytes, and got {status}. {done.stderr.decode()}"
+        f"curl's upload, {UPLOAD} bytes in chunks, is to get 200 after its end, but it sent "
+        f"{sent} bytes and got {status}. {done.stderr.decode()}"
     )
 
 
@@ -1605,13 +1641,15 @@ def test_the_log_says_when_a_client_speaks_tls(server, kind):
             reply = read_reply(connection)
         except TimeoutError:
             raise AssertionError(
-                "Someone wrote https:// for http://, and no answer came."
+                "Someone wrote https:// in place of http://, and no answer came."
             ) from None
     assert reply.status == 400, (
-        f"Someone wrote https:// for http://, and got {reply.status} {reply.reason}, not 400."
+        f"Someone wrote https:// in place of http://, and got {reply.status} {reply.reason}, not "
+        "400."
     )
     log_line = server.wait_for_line(client, count=earlier + 1)
     assert "TLS" in log_line, (
-        f"Someone wrote https:// for http://, and the log says {log_line!r}. Its reader cannot "
-        "guess from that what went wrong: the first two bytes of TLS are 0x16 and 0x03."
+        f"Someone wrote https:// in place of http://, and the log says {log_line!r}, from which "
+        "nobody can guess what went wrong. The server can tell, because the first two bytes of "
+        "TLS are 0x16 and 0x03."
     )

@@ -86,7 +86,7 @@ def take_json(server, target, reply):
     except ValueError:
         raise AssertionError(
             f"The application answered {target} with JSON, but {bytes(reply.body[:200])!r} came. "
-            "Its bytes must leave as they are."
+            "The bytes of an application must leave as they are."
         ) from None
 
 
@@ -104,9 +104,9 @@ def read_input(server, way, *headers, body=b""):
             reply = read_reply(client)
     except AssertionError as problem:
         raise AssertionError(
-            f"The application read wsgi.input by {way}, and its answer did not come. Is wsgi.input "
-            "the socket itself, or a file made of it? Then a read waits for bytes that nobody "
-            f"sends. It must end where the body ends. {problem}"
+            f"The application read wsgi.input by {way}, and its answer did not come. Is "
+            "wsgi.input the socket itself, or a file made of it? Then a read waits for bytes that "
+            f"nobody sends, but it must end where the body ends. {problem}"
         ) from None
     return None if reply.status == 411 else take_json(server, target, reply)
 
@@ -125,9 +125,9 @@ def reported(server, words):
     wait_until(
         lambda: count_lines(server, rf"{words}\b") > seen,
         lambda: (
-            f"The application raised an error that says {words!r}, and no line of the server's "
-            "output does. Whoever runs the server needs to see what went wrong, and where: log "
-            f"what ends an application, with its traceback.\n{server.report()}"
+            f"The application raised an error that says {words!r}, but no line of the server's "
+            "output does. Whoever runs the server needs to see what went wrong, and where, so "
+            f"print the traceback of an error that ends an application.\n{server.report()}"
         ),
         SOON,
     )
@@ -135,7 +135,7 @@ def reported(server, words):
 
 def assert_alive(server, what):
     """Fail if the server does not serve the next client."""
-    hint = f"After {what} the server serves nobody. Only that request may fail. "
+    hint = f"After {what} the server serves nobody, but only that request may fail. "
     try:
         reply = get(server, "/hello")
     except (OSError, AssertionError):
@@ -149,14 +149,15 @@ def assert_refused(server, target, what):
         reply = get(server, target)
     except AssertionError as problem:
         raise AssertionError(
-            f"The application sent {what}. That is to become a 500. {problem}"
+            f"The application sent {what}. That is to become a 500, but no answer came. {problem}"
         ) from None
     assert reply.status == 500, (
         f"The application sent {what}. The client got {reply.status} with the headers "
-        f"{reply.headers}. start_response or the server must raise: then it is a 500."
+        f"{reply.headers}. start_response or the server must raise an error, so that the client "
+        "gets a 500."
     )
     assert b"not to be seen" not in reply.body, (
-        "The page of the application that failed was sent in spite of the 500."
+        "The client got a 500, but with the page of the application that failed."
     )
     assert_alive(server, "a bad answer of the application")
     return reply
@@ -195,7 +196,7 @@ def test_an_application_is_a_function_a_method_a_class_or_an_object(shared, appl
     assert (reply.status, reply.body) == (200, b"Hello"), (
         f"apps:{application} is a callable, so it is an application, but it gave {reply.status} "
         f"and {bytes(reply.body)!r}. The server must only call it, with two arguments in their "
-        "order: what they are called is the application's business."
+        "order, because how it names them is the application's own choice."
     )
 
 
@@ -209,7 +210,8 @@ def test_environ_is_a_dict_with_all_that_PEP_3333_asks_for(server, version):
     target, headers = "/shown/page?name=value", ["X-Test: one, two"]
     environ = get_environ(server, target, headers, version)
     assert environ.pop("type of environ") == "dict", (
-        "environ is not a dict. PEP 3333 asks for a plain one: no subclass, nothing like it."
+        "environ is not a dict. PEP 3333 asks for a plain one, not for a subclass or something "
+        "like it."
     )
     expected = {
         "REQUEST_METHOD": "GET",
@@ -223,13 +225,13 @@ def test_environ_is_a_dict_with_all_that_PEP_3333_asks_for(server, version):
         "wsgi.url_scheme": "http",
     }
     for name, value in expected.items():
-        assert name in environ, f"environ has no {name}, and the target was {target}."
+        assert name in environ, f"environ has no {name}, although the target was {target}."
         kind, found = environ[name]
         right = "tuple" if name == "wsgi.version" else "str"
         assert kind == right, f"environ[{name!r}] is of type {kind}, but its type must be {right}."
         assert found == value, (
-            f"For the target {target} environ[{name!r}] is {found!r}, and not {value!r}. What "
-            "follows the ? is QUERY_STRING alone."
+            f"For the target {target} environ[{name!r}] is {found!r}, and not {value!r}. The path "
+            "goes to PATH_INFO, and what follows the ? goes only to QUERY_STRING."
         )
     assert environ.get("SCRIPT_NAME", ["str", ""]) == ["str", ""], (
         "The application has the whole server, so SCRIPT_NAME is empty, or not there."
@@ -247,10 +249,13 @@ def test_the_strings_of_environ_hold_a_byte_in_each_character(server):
     del environ["type of environ"]
     for name, (kind, value) in environ.items():
         if name == name.upper():
-            assert kind == "str", f"environ[{name!r}] is a {kind}. CGI variables are strings."
+            assert kind == "str", (
+                f"environ[{name!r}] is of type {kind}, but all variables of CGI are strings."
+            )
             assert value == value.encode("latin-1", "replace").decode("latin-1"), (
-                f"environ[{name!r}] is {value!r}: not each of its characters is one byte. "
-                "Decode what HTTP brought as latin-1; the application knows the real encoding."
+                f"environ[{name!r}] is {value!r}, in which not each character is one byte. Decode "
+                "what HTTP brought as latin-1, because only the application knows the real "
+                "encoding."
             )
     assert environ.get("HTTP_X_NAME") == ["str", "caf\u00c3\u00a9"], (
         "A header's bytes are UTF-8 for an e with an accent: in environ they are two characters, "
@@ -283,7 +288,9 @@ def test_environ_names_both_ends_of_the_connection(server):
 def test_environ_says_that_there_are_no_threads_and_that_more_requests_may_come(server):
     environ = get_environ(server)
     found = [environ[f"wsgi.{name}"] for name in ("multithread", "run_once")]
-    assert found == [["bool", False]] * 2, f"wsgi.multithread and wsgi.run_once are {found}."
+    assert found == [["bool", False]] * 2, (
+        f"wsgi.multithread and wsgi.run_once are {found}, but both must be False here."
+    )
 
 
 @pytest.mark.lesson("environ")
@@ -293,7 +300,7 @@ def test_environ_says_that_there_are_no_threads_and_that_more_requests_may_come(
 def test_environ_says_that_a_single_process_serves(server):
     found = get_environ(server)["wsgi.multiprocess"]
     assert found == ["bool", False], (
-        f"wsgi.multiprocess is {found[1]!r}. This server is one process: say False."
+        f"wsgi.multiprocess is {found[1]!r}. This server is one process, so it must say False."
     )
 
 
@@ -319,8 +326,8 @@ def test_PATH_INFO_is_the_path_percent_decoded_to_bytes(server, encoded, path):
     value = get_environ(server, "/shown" + encoded)["PATH_INFO"][1]
     assert value == "/shown" + path, (
         f"For the target /shown{encoded} PATH_INFO is {value!r}, not {'/shown' + path!r}. Undo "
-        "the percent-encoding once, and nothing else: in a path a + is a plus sign. Then the bytes "
-        "that come out are decoded as latin-1."
+        "the percent-encoding once, and nothing else, because a + in a path is a plus sign. Then "
+        "the bytes that come out are decoded as latin-1."
     )
 
 
@@ -339,8 +346,8 @@ def test_PATH_INFO_is_the_path_percent_decoded_to_bytes(server, encoded, path):
 def test_QUERY_STRING_is_as_the_client_sent_it(server, raw):
     value = get_environ(server, f"/shown?{raw}").get("QUERY_STRING", ["str", ""])[1]
     assert value == raw, (
-        f"The client sent the query {raw!r}, but QUERY_STRING is {value!r}. "
-        "Leave its percent-encoding alone: the application takes it apart."
+        f"The client sent the query {raw!r}, but QUERY_STRING is {value!r}. Leave its "
+        "percent-encoding alone, because the application takes the query apart."
     )
 
 
@@ -351,21 +358,25 @@ def test_CONTENT_TYPE_and_CONTENT_LENGTH_have_no_HTTP_in_front(server):
     environ = take_json(server, "/shown", reply)
     for name, value in (("CONTENT_TYPE", "text/x-test"), ("CONTENT_LENGTH", "5")):
         assert environ.get(name) == ["str", value], (
-            f"environ[{name!r}] is {environ.get(name)}, but the client sent {value!r}. These two "
-            "headers have no HTTP_ in front of their names."
+            f"environ[{name!r}] is {environ.get(name)}, but the client sent {value!r}. In environ "
+            "the names of these two headers have no HTTP_ in front."
         )
-        assert "HTTP_" + name not in environ, f"These two have names of their own: {name}."
+        assert "HTTP_" + name not in environ, (
+            f"environ has HTTP_{name}, but this header is there as {name} alone."
+        )
 
 
 @pytest.mark.lesson("environ")
 @new
 def test_a_request_without_a_body_has_no_CONTENT_LENGTH(server):
     value = get_environ(server).get("CONTENT_LENGTH", ["", ""])[1]
-    assert not value, f"No body came, and CONTENT_LENGTH is {value!r}: leave it out, or empty."
+    assert not value, (
+        f"No body came, but CONTENT_LENGTH is {value!r}. Leave it out, or leave it empty."
+    )
     pieces = read_input(server, "read(-1)")
     assert pieces == ["", ""], (
-        f"No body came, and the application read {pieces} of wsgi.input. It must be at its end at "
-        "once."
+        f"No body came, but the application read {pieces} of wsgi.input, which must be at its end "
+        "at once."
     )
 
 
@@ -377,8 +388,8 @@ def test_the_application_is_called_once_for_each_request(server, tmp_path):
     calls = file.read_text().splitlines() if file.exists() else []
     assert calls == ["called"] * 3, (
         f"GET, HEAD and POST were sent, and the application was called {len(calls)} times. The "
-        f"client got {statuses}. Call application(environ, start_response) once for each request. "
-        f"{server.state()}"
+        f"client got {statuses}. The server must call application(environ, start_response) once "
+        f"for each request. {server.state()}"
     )
 
 
@@ -406,12 +417,13 @@ def test_wsgi_input_is_read_like_a_file_and_never_past_the_body(server, way, exp
     body = b"one\ntwo\n\nend"
     pieces = read_input(server, way, "Content-Length: 12", body=body + b"NOT THE BODY\n")
     assert any(pieces), (
-        "A body of 12 bytes was sent, and wsgi.input was at its end at once. Who writes a body "
-        "into a file has to go back to its start, with seek(0), before the application reads."
+        "A body of 12 bytes was sent, but wsgi.input was at its end at once. A server that writes "
+        "the body into a file has to go back to its start, with seek(0), before the application "
+        "reads."
     )
     assert pieces == expected, (
-        f"Reading wsgi.input by {way} gave {pieces}, not {expected}. "
-        "The body is the 12 bytes that Content-Length says; after them comes the end."
+        f"Reading wsgi.input by {way} gave {pieces}, not {expected}. The body is the 12 bytes "
+        "that Content-Length says, and after them wsgi.input is at its end."
     )
 
 
@@ -466,8 +478,9 @@ def test_each_request_has_a_line_in_the_log(server, target, status):
     wait_until(
         lambda: count_lines(server, *words) > seen,
         lambda: (
-            f"No line of the log names GET, {target} and {status}. Print one for each request that "
-            f"was answered, on stdout or stderr, and flush it.\n{server.report()}"
+            f"No line of the log names GET, {target} and {status}. Print one for each request "
+            "that was answered, on standard output or standard error, and flush "
+            f"it.\n{server.report()}"
         ),
         SOON,
     )
@@ -504,10 +517,11 @@ def test_the_headers_wait_for_the_first_piece_that_is_not_empty(server):
     reply = get(server, "/thinks_again")
     assert reply.status == 503, (
         f"The application yielded b'', then found an error and asked for 503, but {reply.status} "
-        "was sent. Send the headers with the first piece that is not empty, not before."
+        "was sent. Send the headers only with the first piece that is not empty."
     )
     assert reply.header("X-First") is None and reply.header("X-Second") == "2", (
-        f"start_response with exc_info replaces all earlier headers. Sent were {reply.headers}."
+        "start_response with exc_info replaces all earlier headers, but these were sent: "
+        f"{reply.headers}."
     )
     assert reply.body == b"the second answer", f"The body was {reply.body!r}."
 
@@ -522,7 +536,7 @@ def test_a_body_that_is_not_one_piece_comes_whole(server, page, body):
     reply = get(server, f"/{page}", to_end=True)
     assert reply.header("Content-Length") in (None, str(len(body))), (
         f"Content-Length is {reply.header('Content-Length')}, but the body has {len(body)} bytes. "
-        "With the first piece the server knows the length only if it is the only one."
+        "At the first piece the server knows the length only if no other piece can follow."
     )
     assert (reply.body, reply.is_whole) == (body, True), f"The body was {reply}, not {body!r}."
 
@@ -539,8 +553,8 @@ def test_a_body_that_is_not_one_piece_comes_whole(server, page, body):
 def test_len_of_a_body_that_is_no_list_says_nothing(server, page):
     reply = get(server, f"/{page}", to_end=True)
     assert (reply.status, reply.body, reply.is_whole) == (200, b"onetwo", True), (
-        f"/{page} has two pieces, one and two, and an unusable len(). The client got {reply}. Only "
-        "of a list or a tuple does the server know how many pieces come."
+        f"/{page} has two pieces, one and two, and a len() that cannot be used. The client got "
+        f"{reply}. Only of a list or a tuple does the server know how many pieces come."
     )
 
 
@@ -549,10 +563,13 @@ def test_len_of_a_body_that_is_no_list_says_nothing(server, page):
 def test_an_HTTP_1_0_client_gets_no_chunks(server):
     reply = get(server, "/two_pieces", version="HTTP/1.0", to_end=True)
     assert reply.header("Transfer-Encoding") is None and reply.body == b"onetwo", (
-        f"A client of HTTP/1.0 got {reply}. It does not know the chunked coding: RFC 9112, "
-        "section 6.1. The end of the connection ends its body."
+        f"A client of HTTP/1.0 got {reply}. It does not know the chunked coding (RFC 9112, "
+        "section 6.1), so the end of the connection must end its body."
     )
-    assert reply.is_whole, "The body was sent, but the connection was reset: that says it is cut."
+    assert reply.is_whole, (
+        "The body was sent, but the connection was reset, which tells the client that the body is "
+        "cut."
+    )
 
 
 @pytest.mark.lesson("the-end-of-the-body")
@@ -574,11 +591,11 @@ def test_each_piece_leaves_before_the_application_makes_the_next(server, tmp_pat
             response = open_reply(client)
             while len(body) < len(b"first"):
                 body += (piece := response.read1())
-                assert piece, f"The body ended after {body!r}. The first piece is missing."
+                assert piece, f"The body ended after {body!r}, so the first piece is missing."
         except TimeoutError:
             raise AssertionError(
-                f"The first piece did not come while the application was busy with the second "
-                f"({body!r} came). Send each piece when it is yielded; collect nothing."
+                "The first piece did not come while the application was busy with the second "
+                f"({body!r} came). Send each piece as soon as it is yielded, and collect none."
             ) from None
         finally:
             gate.touch()
@@ -596,8 +613,8 @@ def test_what_is_written_comes_ahead_of_what_is_returned(server):
     reply = get(server, "/writes", to_end=True)
     expected = (200, b"written, written again, returned", True)
     assert (reply.status, reply.body, reply.is_whole) == expected, (
-        f"The client got {reply}. start_response returns write(), and "
-        f"write() sends at once: its bytes come first. {server.state()}"
+        f"The client got {reply}. start_response returns write(), and write() sends at once, so "
+        f"its bytes come first. {server.state()}"
     )
 
 
@@ -609,7 +626,7 @@ def test_an_application_that_raises_after_the_headers_ends_the_connection(server
         reply = get(server, "/raises_late", to_end=True)
         assert (reply.status, reply.body) == (200, b"the first piece"), (
             f"{reply.status} and {reply.body!r} came. When the headers have left it is too late "
-            "for a 500: nothing may follow but the end of the connection."
+            "for a 500, so nothing may follow but the end of the connection."
         )
     assert_alive(server, "an error in the middle of the body")
 
@@ -631,11 +648,12 @@ def test_an_application_that_raises_gives_500_and_a_traceback(server, page):
                 f"{server.state()}"
             ) from None
         assert reply.status == 500, (
-            f"/{page} raises, and no headers had left, but {reply.status} came."
+            f"/{page} raises an error before any headers have left, but {reply.status} came, not "
+            "500."
         )
         assert b"Traceback" not in reply.body, (
-            "The traceback is for who runs the server, in the log, and not for the client: it "
-            "shows what your program looks like from inside."
+            "The client got the traceback of the error. It belongs in the log, for whoever runs "
+            "the server, because it shows a stranger what your program looks like from inside."
         )
     assert_alive(server, "an application that raised")
 
@@ -669,7 +687,8 @@ def test_an_error_after_the_headers_is_raised_again_and_ends_the_connection(serv
         assert reply.status == 200, f"The headers with 200 had left, but {reply.status} came."
         assert b"not to be seen" not in reply.body, (
             "The application went on after start_response(..., exc_info), although the headers "
-            "had left. Then start_response must raise the error in exc_info again: that stops it."
+            "had left. Then start_response must raise the error in exc_info again, which stops "
+            "the application."
         )
         assert reply.body == b"the first answer", f"The body was {reply.body!r}."
     assert_alive(server, "an error that came after the headers")
@@ -686,9 +705,9 @@ def test_what_a_failed_application_held_is_freed_at_once(server, tmp_path):
         get(server, "/thinks_too_late_with_a_file" + query(file=file))
     wait_until(
         file.exists,
-        "start_response raised the error in exc_info, and all that the application had in its "
-        "hands is still there: the traceback holds the frame of start_response, and that frame "
-        "holds the traceback. Set exc_info to None in a finally, as PEP 3333 shows.",
+        "start_response raised the error in exc_info, and what the application held then is still "
+        "in memory, because the traceback holds the frame of start_response, and that frame holds "
+        "the traceback. Set exc_info to None in a finally, as PEP 3333 shows.",
         SOON,
     )
 
@@ -740,7 +759,8 @@ def test_an_application_that_gives_text_for_bytes_gets_an_answer_out(server, pag
     except AssertionError as problem:
         raise AssertionError(
             "An application gave text, where bytes are due, and its client got no answer at all. "
-            f"Find it before the headers count as sent: then there can be a 500. {problem}"
+            "If the server finds it before the headers count as sent there can be a 500. "
+            f"{problem}"
         ) from None
     assert_alive(server, "text in place of bytes")
 
@@ -781,7 +801,8 @@ def test_the_server_says_in_words_what_an_application_did_wrong(server):
         wait_until(
             lambda seen=seen: count_lines(server, in_words) > seen,
             f"{target} shows a mistake of an application, and no line of the server's output says "
-            "in words which one. A traceback shows where; the text of its error says what.",
+            "in words which one. A traceback shows where it happened, but only the text of the "
+            "error says what is wrong.",
             SOON,
         )
 
@@ -812,8 +833,8 @@ def test_the_body_is_closed_however_it_ends(server, tmp_path, page, method):
         wait_until(file.exists, "", PAUSE)  # it may be called after the client has all
     lines = file.read_text().splitlines() if file.exists() else []
     assert len(lines) == 1, (
-        f"close() of the body was called {len(lines)} times, not once ({method} /{page}). An "
-        "application frees there what it has open: call it in a finally, whatever happens."
+        f"close() of the body was called {len(lines)} times, not once ({method} /{page}). There "
+        "an application frees what it has open, so call it in a finally, whatever happens."
     )
     assert_alive(server, f"/{page}")
 
@@ -822,7 +843,7 @@ def leave_in_the_middle(server, file):
     """Ask for a long body, read a little of it, and reset the connection. Return our port."""
     with connect(server) as client:
         client.sendall(format_request("/closing_after_much" + query(file=file)))
-        assert client.recv(1000), "Nothing of the body came."
+        assert client.recv(1000), "The application sent a long body, but nothing of it came."
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         return client.getsockname()[1]
 
@@ -836,7 +857,8 @@ def test_the_body_is_closed_when_the_client_has_gone(server, tmp_path):
     wait_until(
         lambda: file.exists() and file.read_text() == "closed\n",
         "The client reset the connection in the middle of the body, and close() of the body was "
-        "not called. An application must get to free what it has open: use finally.",
+        "not called. Then an application cannot free what it has open, so call close() in a "
+        "finally.",
         SOON,
     )
     assert_alive(server, "a client that left in the middle of the body")
@@ -850,8 +872,13 @@ def test_a_client_that_has_gone_is_one_line_in_the_log_and_no_traceback(start, t
     server = start("apps:site")
     port = leave_in_the_middle(server, tmp_path / "closed")
     line = server.wait_for_line(rf"^\[\d+\] 127\.0\.0\.1:{port} ")
-    assert re.search("reset|Broken pipe|aborted|closed", line), f"It says of a lost client: {line}"
-    assert not server.output("stderr"), f"A lost client is no mistake. {server.state()}"
+    assert re.search("reset|Broken pipe|aborted|closed", line), (
+        f"The client is lost, and the line does not say why: {line}"
+    )
+    assert not server.output("stderr"), (
+        "A lost client is no mistake in the server, so there should be no traceback. "
+        f"{server.state()}"
+    )
 
 
 @pytest.mark.lesson("the-end-of-the-body")
@@ -880,11 +907,11 @@ def test_ctrl_c_ends_the_server_while_an_application_runs(start, tmp_path):
     # Where a language has no word for signals, the signal itself ends it. A shell calls that 130.
     assert has_ended and server.wait() in (0, -signal.SIGINT, 128 + signal.SIGINT), (
         "Ctrl-C was typed while an application ran, and the server did not end as it should. "
-        "Python raises KeyboardInterrupt wherever it is, also inside the application, but it means "
-        f"the server: let it pass there, and end with status 0. {server.state()}"
+        "Python raises KeyboardInterrupt also inside the application, but it is meant for the "
+        f"server, so let it pass there, and end with status 0. {server.state()}"
     )
     assert "Traceback" not in "\n".join(server.output("stderr")), (
-        f"Ctrl-C is no mistake, and gave a traceback. {server.state()}"
+        f"Ctrl-C is no mistake, but the server answered it with a traceback. {server.state()}"
     )
 
 
@@ -908,9 +935,9 @@ def test_a_client_of_HTTP_1_1_is_told_where_the_body_ends(server, page, body):
     reply = get(server, f"/{page}", to_end=True)
     codings = (reply.header("Transfer-Encoding") or "").lower()
     assert reply.header("Content-Length") or codings == "chunked", (
-        f"The response does not say where its body ends: its headers are {reply.headers}. Without "
-        "Content-Length or Transfer-Encoding: chunked the end of the connection ends it, and a "
-        "body that is cut looks whole. See RFC 9112, section 6.3."
+        f"The response does not say where its body ends, for its headers are {reply.headers}. "
+        "Without Content-Length or Transfer-Encoding: chunked the end of the connection ends the "
+        "body, so one that is cut looks whole: RFC 9112, section 6.3."
     )
     assert (reply.body, reply.is_whole) == (body, True), f"The body was {reply}, not {body!r}."
 
@@ -937,12 +964,12 @@ def test_a_body_of_unknown_length_comes_in_chunks_and_the_last_one_ends_it(serve
     data = exchange(server, format_request("/two_pieces"))
     head, _, body = data.partition(b"\r\n\r\n")
     assert re.search(rb"(?i)^transfer-encoding: *chunked\r?$", head, re.MULTILINE), (
-        f"The headers are {head!r}. The server does not know how long the body will be. For an "
-        "HTTP/1.1 client it says Transfer-Encoding: chunked, so that the client sees the end."
+        f"The headers are {head!r}. The server does not know how long the body will be, so it "
+        "must tell an HTTP/1.1 client Transfer-Encoding: chunked, and the client sees the end."
     )
     assert body == b"3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n", (
-        f"The body was {body!r}. A chunk is its size in hexadecimal, CR LF, the bytes, CR LF; the "
-        "last one has the size 0. See RFC 9112, section 7.1."
+        f"The body was {body!r}. A chunk is its size in hexadecimal, CR LF, the bytes, and CR LF, "
+        "and the last one has the size 0: RFC 9112, section 7.1."
     )
 
 
@@ -963,7 +990,7 @@ def test_a_client_notices_a_body_that_an_error_cut(server, version):
         reply = get(server, "/raises_late", version=version, to_end=True)
     assert not reply.is_whole, (
         f"The application raised in the middle of its body, and to a client of {version} it looks "
-        "whole. Leave out the last chunk. Where there are no chunks, reset the connection."
+        "whole. Leave out the last chunk, or reset the connection where there are no chunks."
     )
 
 
@@ -986,8 +1013,8 @@ PAGES_FOR_HEAD = ["one_piece", "two_pieces", "writes", "with_length?pieces=abcde
 def test_HEAD_gets_the_headers_of_GET_and_no_body(server, page):
     reply, answer = (get(server, f"/{page}", method, to_end=True) for method in ("GET", "HEAD"))
     assert answer.body == b"", (
-        f"The body {bytes(answer.body)!r} came after the headers for HEAD. "
-        "The application sends it all the same: the server must keep it back."
+        f"The body {bytes(answer.body)!r} came after the headers for HEAD. An application may "
+        "send a body for HEAD, so the server must keep it back."
     )
     first, second = (
         [header for header in each.headers if header[0].lower() not in ABOUT_THE_BODY]
@@ -996,8 +1023,9 @@ def test_HEAD_gets_the_headers_of_GET_and_no_body(server, page):
     assert first == second, f"GET gets the headers {first}, HEAD gets {second}."
     assert answer.header("Content-Length") in (None, str(len(reply.body))), (
         f"HEAD /{page} gets Content-Length: {answer.header('Content-Length')}, but GET gets "
-        f"{len(reply.body)} bytes. If an application makes no body for HEAD, nobody knows how long "
-        "that of GET would be: say nothing. RFC 9110, section 8.6, forbids another number."
+        f"{len(reply.body)} bytes. If an application makes no body for HEAD nobody knows how long "
+        "that of GET would be, so leave the header out. RFC 9110, section 8.6, forbids another "
+        "number."
     )
 
 
@@ -1013,7 +1041,7 @@ def test_HEAD_gets_all_headers_of_GET(server, page):
     )
     names = [name for name, _ in second]
     assert first == second and {"Content-Length", "Transfer-Encoding"} & {*names}, (
-        f"GET gets the headers {first}, HEAD gets {second}. Both say how the body would end."
+        f"GET gets the headers {first}, HEAD gets {second}. Both must say how the body would end."
     )
 
 
@@ -1025,9 +1053,11 @@ def test_HEAD_of_an_endless_body_ends(server):
         reply = get(server, "/endless", "HEAD", timeout=SOON)
     except AssertionError as error:
         raise AssertionError(
-            "The body never ends, and HEAD needs none of it: stop after the headers."
+            "The body never ends, and HEAD needs none of it, so stop after the headers."
         ) from error
-    assert (reply.status, reply.body) == (200, b""), f"HEAD got {reply.status} and a body."
+    assert (reply.status, reply.body) == (200, b""), (
+        f"HEAD of an endless body got {reply.status} and a part of the body."
+    )
 
 
 @pytest.mark.lesson("the-end-of-the-body")
@@ -1038,13 +1068,13 @@ def test_a_status_that_has_no_body_is_sent_without_one(server, status):
     reply = get(server, "/with_status" + query(status=status), to_end=True)
     assert f"{reply.status} {reply.reason}" == status, f"{reply.status} came for {status}."
     assert reply.body == b"", (
-        f"A body, {bytes(reply.body)!r}, came with {status}: a client takes it for the next "
-        "response."
+        f"The body {bytes(reply.body)!r} came with {status}, which has none. A client takes it "
+        "for the next response."
     )
     for name in ("Content-Length", "Transfer-Encoding"):
         assert reply.header(name) is None, (
-            f"The server made up {name}: {reply.header(name)} for {status}, a response without "
-            "body."
+            f"The server added {name}: {reply.header(name)} to {status}, which is a response "
+            "without a body."
         )
 
 
@@ -1064,7 +1094,7 @@ def test_more_body_than_Content_Length_is_cut(server, target, most):
     right = [b"abcde", b"abc"] if "write" in target else [b"abcde"]  # write may raise an error
     assert reply.header("Content-Length") == "5" and reply.body in right, (
         f"Content-Length said {reply.header('Content-Length')}, and {bytes(reply.body)!r} came. "
-        "What comes after the length is up would look like the start of another response."
+        "What comes after the length is up looks to the client like the start of another response."
     )
 
 
@@ -1131,9 +1161,9 @@ def check_large_answer(server, target, at_once, later):
             time.sleep(PAUSE)  # this client is slow: now the server could close
             body, is_whole = read_body(response)
     assert is_whole, (
-        f"Of 2 MB {len(body)} bytes came, then a reset. A socket that is closed while it "
-        "holds bytes that nobody has read resets the connection, and what is on its way is lost. "
-        "End your half of the stream, read what still comes, then close: RFC 9112, section 9.6."
+        f"Of 2 MB {len(body)} bytes came, then a reset. A socket that is closed while it holds "
+        "unread bytes resets the connection, and what is on its way is lost. So end your half of "
+        "the stream, read what still comes, and then close: RFC 9112, section 9.6."
     )
 
 
@@ -1149,8 +1179,9 @@ def test_a_stray_line_end_does_not_make_a_whole_body_look_cut(server, tmp_path):
             gate.touch()
             body, is_whole = read_body(response)
     assert (body, is_whole) == (b"first, second", True), (
-        f"{body!r} came, and then a reset: to a client of HTTP/1.0 that says that the body is cut. "
-        "The client had sent CR LF after its request, and nobody read that."
+        f"{body!r} came, and then a reset: to a client of HTTP/1.0 that says that the body is "
+        "cut. The reset came because the client had sent CR LF after its request, and nobody read "
+        "that."
     )
 
 
@@ -1167,7 +1198,7 @@ def test_a_stray_line_end_does_not_reset_the_page_of_a_500(start, tmp_path):
         data, was_reset = receive_to_end(client)
     assert parse_reply(data).status == 500 and not was_reset, (
         f"{data!r} came, {'then a reset' * was_reset}. The client had sent CR LF after its "
-        "request, and nobody read that. A page about an error has to arrive, too."
+        "request, and nobody read that, but a page about an error has to arrive, too."
     )
 
 
@@ -1198,11 +1229,12 @@ def test_a_header_with_an_underscore_cannot_pass_for_another(server):
     environ = take_json(server, "/shown", reply)
     assert environ["HTTP_X_USER"][1] == "alice", (
         f"HTTP_X_USER is {environ['HTTP_X_USER'][1]!r}: the client's X_User passed for X-User. "
-        "Both become HTTP_X_USER, so leave out headers with an underscore."
+        "Both become HTTP_X_USER, so leave out every header with an underscore."
     )
     for name in ("HTTP_CONTENT_LENGTH", "CONTENT_LENGTH", "HTTP_ONLY_THIS"):
         assert not environ.get(name, ["", ""])[1], (
-            f"environ has {name}, made from a header with an underscore. Leave those out."
+            f"environ has {name}, made from a header with an underscore, but such headers must be "
+            "left out."
         )
 
 
@@ -1214,7 +1246,7 @@ def test_a_Proxy_header_does_not_become_HTTP_PROXY(server):
     environ = get_environ(server, headers=["Proxy: http://evil.example"])
     assert "HTTP_PROXY" not in environ, (
         "A client can set HTTP_PROXY with the header Proxy. Programs take that variable for the "
-        "proxy to send their own requests to: leave the header out."
+        "proxy of their own requests, so leave the header out."
     )
 
 
@@ -1224,7 +1256,8 @@ def test_a_Proxy_header_does_not_become_HTTP_PROXY(server):
 def test_repeated_headers_are_joined_by_a_comma(server):
     value = get_environ(server, headers=["X-Many: 1", "x-many: 2, 3", "X-MANY:4"])["HTTP_X_MANY"][1]
     assert re.fullmatch("1, ?2, 3, ?4", value), (
-        f"Three X-Many headers gave {value!r}. Join all values by a comma, in their order."
+        f"Three X-Many headers gave {value!r}. All values must be joined by a comma, in their "
+        "order."
     )
 
 
@@ -1235,7 +1268,8 @@ def test_repeated_headers_are_joined_by_a_comma(server):
 def test_cookies_are_joined_by_a_semicolon(server):
     value = get_environ(server, headers=["Cookie: a=1", "cookie: b=2"])["HTTP_COOKIE"][1]
     assert value == "a=1; b=2", (
-        f"Two Cookie headers gave {value!r}. Cookies are joined by '; ', with no comma."
+        f"Two Cookie headers gave {value!r}. Cookies must be joined by '; ', because a comma may "
+        "be part of a cookie."
     )
 
 
@@ -1248,8 +1282,8 @@ CHUNKED = b"5\r\nhello\r\n6;x=y\r\n world\r\n0\r\n\r\n"
 def test_wsgi_input_holds_a_chunked_body_without_its_chunk_sizes(server):
     pieces = read_input(server, "read(-1)", "Transfer-Encoding: chunked", body=CHUNKED)
     assert pieces in (["hello world", ""], None), (  # None: 411, "give me a length"
-        f"A chunked body, hello world, came as {pieces}. The application must get it without its "
-        "chunk sizes, and from its start."
+        f"A chunked body, hello world, reached the application as {pieces}. It must come without "
+        "its chunk sizes, and from its start."
     )
 
 
@@ -1261,11 +1295,12 @@ def test_CONTENT_LENGTH_of_a_chunked_body_is_its_decoded_length(server):
     request = format_request("/shown", "POST", ["Transfer-Encoding: chunked"]) + CHUNKED
     environ = json.loads(parse_reply(exchange(server, request)).body)
     assert environ.get("CONTENT_LENGTH") == ["str", "11"], (
-        f"CONTENT_LENGTH is {environ.get('CONTENT_LENGTH')}: the chunks hold 11 bytes. Without "
-        "it frameworks read nothing, for CGI has no other way to say how long a body is."
+        f"CONTENT_LENGTH is {environ.get('CONTENT_LENGTH')}, but the chunks hold 11 bytes. "
+        "Without it frameworks read nothing, because CGI has no other way to say how long a body "
+        "is."
     )
     assert "HTTP_TRANSFER_ENCODING" not in environ, (
-        "The body is no longer chunked when the application reads it: leave the header out."
+        "The body is no longer chunked when the application reads it, so leave the header out."
     )
 
 
@@ -1290,8 +1325,8 @@ def test_CONTENT_LENGTH_of_a_chunked_body_is_its_decoded_length(server):
 def test_a_header_about_the_connection_is_the_servers_business(server, name):
     reply = get(server, "/with_header" + query(name=name, value="from-the-application"))
     assert "from-the-application" not in str(reply.headers), (
-        f"The hop-by-hop header {name} of the application was sent to the client: {reply.headers}. "
-        "It is about the connection, which is the server's business."
+        f"The hop-by-hop header {name} of the application was sent to the client: "
+        f"{reply.headers}. It is about the connection, about which only the server can know."
     )
     assert_alive(server, "a header that an application must not send")
 
@@ -1332,7 +1367,7 @@ def test_a_header_that_HTTP_does_not_allow_is_never_sent(server, name, value):
     target = "/with_header" + query(name=name, value=value)
     reply = assert_refused(server, target, f"the header {name!r} with the value {value!r}")
     assert reply.header("Set-Cookie") is None and reply.header("X-Other") is None, (
-        "A line break in a header let its author add other headers. Refuse CR and LF."
+        "A line break in a header let its author add other headers, so CR and LF must be refused."
     )
 
 
@@ -1342,7 +1377,8 @@ def test_each_character_of_a_header_leaves_as_one_byte(server):
     reply = get(server, "/with_header" + query(name="X-Test", value="caf\xe9"))
     assert reply.header("X-Test") == "caf\xe9", (
         f"The application sent a header with the value 'caf\xe9', and {reply.header('X-Test')!r} "
-        "came. Its strings hold a byte in each character: PEP 3333. Encode them as latin-1."
+        "came. By PEP 3333 each character of its strings stands for one byte, so encode them as "
+        "latin-1."
     )
 
 
@@ -1365,7 +1401,9 @@ def test_each_character_of_a_header_leaves_as_one_byte(server):
 def test_a_status_that_HTTP_does_not_allow_is_never_sent(server, status):
     target = "/with_status" + query(status=status)
     reply = assert_refused(server, target, f"the status {status!r}")
-    assert reply.header("X-Other") is None, "A line break in the status became a header."
+    assert reply.header("X-Other") is None, (
+        "A line break in the status became a header, so CR and LF must be refused there, too."
+    )
 
 
 @pytest.mark.lesson("the-end-of-the-body")
@@ -1390,8 +1428,8 @@ def stop_reading(server, file):
             wait_until(
                 file.exists,
                 f"A client did not read for {SEND_SECONDS + ROOM} seconds, and the server was "
-                f"still busy with it. After {SEND_SECONDS} seconds without progress give it up, or "
-                "one such client holds the server for ever.",
+                f"still busy with it. Give it up after {SEND_SECONDS} seconds without progress, "
+                "because one such client would hold the server forever.",
                 SEND_SECONDS + ROOM,
             )
             return read_body(response)[1]
@@ -1436,13 +1474,13 @@ def test_a_client_that_does_not_read_is_given_up_and_a_slow_one_is_not(start, tm
     )
     assert_alive(servers[0], "a client that does not read")
     assert paused.result(), (
-        f"A client read nothing for {SEND_SECONDS / 2} seconds, and then it found its body cut. "
-        f"The limit is {SEND_SECONDS} seconds without progress."
+        f"A client read nothing for {SEND_SECONDS / 2} seconds, and then it found its body cut, "
+        f"but the limit is {SEND_SECONDS} seconds without progress."
     )
     assert steady.result(), (
-        f"A client read slowly for {SEND_SECONDS + 1} seconds, and then it found its body cut. It "
-        f"had never paused. The limit of {SEND_SECONDS} seconds is for progress, not for all bytes "
-        "of one send."
+        f"A client read slowly, but without a pause, for {SEND_SECONDS + 1} seconds, and then it "
+        f"found its body cut. The limit of {SEND_SECONDS} seconds is for progress, not for all "
+        "bytes of one send."
     )
 
 
@@ -1456,19 +1494,25 @@ def test_an_application_of_any_framework_runs_unchanged(shared, framework):
     server = shared(f"{framework}_site:application")
     reply = get(server, "/hello/caf%C3%A9%20%E2%82%AC")
     assert (reply.status, reply.body.decode()) == (200, "Hello, caf\u00e9 \u20ac"), (
-        f"{framework} gave {reply.status}, {bytes(reply.body)!r}. It decodes PATH_INFO as UTF-8 "
-        f"itself: the server must leave it as bytes in latin-1. {server.state()}"
+        f"{framework} gave {reply.status}, {bytes(reply.body)!r}. A framework decodes PATH_INFO "
+        "as UTF-8 itself, so the server must leave there a byte in each character, which is "
+        f"latin-1. {server.state()}"
     )
     headers = ["Content-Type: application/x-www-form-urlencoded"]
     reply = post(server, "/form", b"b=2&a=%C3%A9", headers)
-    assert reply.body.decode() == "a=\u00e9, b=2", f"The form came as {bytes(reply.body)!r}."
+    assert reply.body.decode() == "a=\u00e9, b=2", (
+        f"The form a=é, b=2 came to the application as {bytes(reply.body)!r}."
+    )
     reply = get(server, "/cookies", headers=["Cookie: new=1; old=yes"])
-    assert reply.body == b"yes", f"Of two cookies, {framework} saw {bytes(reply.body)!r}."
+    assert reply.body == b"yes", (
+        f"Of two cookies in one header {framework} saw {bytes(reply.body)!r}, not the second one, "
+        "yes."
+    )
     set_cookies = [value for name, value in reply.headers if name.lower() == "set-cookie"]
     cookies = [value.split(";")[0].strip() for value in set_cookies]
     assert cookies == ["one=1", "two=2"], (
-        f"Two Set-Cookie headers, one=1 and two=2, were set, and {cookies} came: "
-        "headers are a list because a name may come twice."
+        f"Two Set-Cookie headers, one=1 and two=2, were set, but {cookies} came. Headers are a "
+        "list, and no dict, because a name may come twice."
     )
     assert get(server, "/stream").body == b"one two three", "The pieces of /stream are not whole."
     assert get(server, "/nothing").status == 404, "Its own page for 404 must come through."
@@ -1511,7 +1555,8 @@ def test_the_home_page_names_the_process_and_the_connection(pages):
 def test_one_process_serves_all_requests(pages):
     texts = [get(pages, "/").body.decode() for _ in range(3)]
     assert all(f"Process <b>{pages.pid}</b>" in text for text in texts), (
-        f"The server is process {pages.pid}, and it forks not yet. The pages say: {texts}"
+        f"The server is process {pages.pid}, and in this step it does not fork yet, but the pages "
+        f"say: {texts}"
     )
 
 
@@ -1533,7 +1578,9 @@ def test_the_slow_page_takes_the_time_that_it_is_asked_for(pages):
     reply = get(pages, "/slow?seconds=0.1")
     seconds = time.monotonic() - start
     assert reply.status == 200 and b"slept 0.1 seconds" in reply.body, f"It said {reply.body!r}."
-    assert seconds >= 0.1, f"/slow?seconds=0.1 took {seconds:.3f} seconds. Does it sleep?"
+    assert seconds >= 0.1, (
+        f"/slow?seconds=0.1 took only {seconds:.3f} seconds. Does it sleep at all?"
+    )
 
 
 @pytest.mark.lesson("try-it")
@@ -1590,7 +1637,7 @@ def test_the_echo_page_takes_a_chunked_body(pages):
 )
 def test_the_crash_page_gives_500_and_a_traceback_on_stderr(pages):
     with reported(pages, "ZeroDivisionError"):
-        assert get(pages, "/crash").status == 500, "/crash divides by 0: that is a 500."
+        assert get(pages, "/crash").status == 500, "/crash divides by 0, so it must get a 500."
     assert get(pages, "/").status == 200, "After /crash the server must serve on."
 
 
@@ -1612,9 +1659,13 @@ def test_the_stream_page_sends_each_piece_when_it_is_made(start, application):
             while b"piece 2\n" not in body:
                 body += (piece := response.read1())
                 assert piece, f"The body ended after {body!r}, without piece 2."
-    assert b"piece 5" not in body, "All pieces came together: each is to leave when it is yielded."
+    assert b"piece 5" not in body, (
+        "All pieces came together, but each is to leave as soon as it is yielded."
+    )
     seconds = time.monotonic() - begin
-    assert seconds >= 0.5, f"Piece 2 came after {seconds:.2f} s: half a second after piece 1."
+    assert seconds >= 0.5, (
+        f"Piece 2 came after {seconds:.2f} s, but it should come half a second after piece 1."
+    )
 
 
 @pytest.mark.lesson("try-it")
@@ -1638,7 +1689,9 @@ def assert_type_is_right(reply):
     """Fail unless a page says that it is HTML if it is, and that it is plain text if it is not."""
     is_html = reply.body.lower().startswith(b"<!doctype html")
     right = "text/html; charset=utf-8" if is_html else "text/plain; charset=utf-8"
-    assert reply.header("Content-Type") == right, f"It is {right}, and says {reply.headers}."
+    assert reply.header("Content-Type") == right, (
+        f"The page is {right}, but its headers are {reply.headers}."
+    )
 
 
 @pytest.mark.lesson("try-it")
@@ -1750,7 +1803,9 @@ def test_an_application_that_cannot_be_loaded_is_one_line_and_status_2(
         f"The server takes no APPLICATION: it said {lines}."
     )
     assert status == 2, f"The exit status is {status}, not 2. The server printed {lines}."
-    assert len(lines) == 1, f"One clear line on stderr, please, and no traceback. It was {lines}."
+    assert len(lines) == 1, (
+        f"There should be one clear line on standard error, and no traceback, but it was {lines}."
+    )
     assert application in lines[0], f"The line does not name {application}: {lines[0]}"
 
 
@@ -1767,7 +1822,7 @@ def test_an_error_at_import_names_file_and_line(start, tmp_path, mistake):
     [line] = server.output("stderr") or [""]
     file, number = ("broken.py", 3) if "broken" in mistake else ("test_module.py", 4)
     assert "division by zero" in line and re.search(rf"{file}\b.*\bline {number}\b", line), (
-        f"Line {number} of {file} fails. Who reads {line!r} must look for it."
+        f"Line {number} of {file} fails, but whoever reads {line!r} must look for it."
     )
 
 
@@ -1782,7 +1837,7 @@ def test_an_application_in_the_current_folder_comes_before_the_steps_own(start, 
     (tmp_path / "flask_app.py").write_text(page % "the one in the current folder")
     reply = get(start("flask_app:app", cwd=tmp_path))
     assert reply.body == b"the one in the current folder", (
-        "A learner's own flask_app.py in the current folder was not taken, but the step's."
+        "The current folder has a flask_app.py of its own, but the server took the step's."
     )
 
 
@@ -1811,7 +1866,9 @@ def test_an_application_may_have_the_name_of_a_file_of_the_server(start, tmp_pat
 @where_it_is
 def test_an_application_of_the_step_is_found_from_any_folder(start, tmp_path):
     reply = get(start("app:application", cwd=tmp_path))
-    assert b"a child of process" in reply.body, f"app.py of the step gave {reply.body!r}."
+    assert b"a child of process" in reply.body, (
+        f"app.py of the step should be found from any folder, but the page was {reply.body!r}."
+    )
 
 
 @pytest.mark.lesson("try-it")
@@ -1872,4 +1929,4 @@ def test_a_second_client_waits_while_the_first_is_served(server):
         first.sendall(b"Host: test\r\n\r\n")
         second.settimeout(PATIENCE)
         replies = [read_reply(client).status for client in (first, second)]
-    assert replies == [200, 200], f"The two clients got {replies}."
+    assert replies == [200, 200], f"Each of the two clients must get 200, but they got {replies}."

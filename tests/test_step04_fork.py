@@ -54,7 +54,7 @@ def ask_soon(server, target, hint, to_end=False):
     try:
         return get(server, target, timeout=SOON, to_end=to_end).body.decode()
     except (OSError, AssertionError) as problem:
-        raise AssertionError(f"{hint}\n{problem}\n{server.report()}") from None
+        raise AssertionError(f"{hint} {problem}") from None
 
 
 # 1. A child answers each client
@@ -66,7 +66,7 @@ def test_a_child_of_the_server_answers_each_request(server):
     answers = [who_answers(server) for _ in range(10)]
     assert server.pid not in [pid for pid, _ in answers], (
         f"The server itself answered: process {server.pid}. Each request should get a process of "
-        "its own. fork returns 0 in the child, which serves this client, and the child's PID in "
+        "its own: fork returns 0 in the child, which serves this client, and the child's PID in "
         "the server, which goes back to accept."
     )
     strangers = [parent_pid for _, parent_pid in answers if parent_pid != server.pid]
@@ -81,8 +81,8 @@ def test_a_child_of_the_server_answers_each_request(server):
 @pytest.mark.lesson("descriptors-are-duplicated")
 def test_the_client_sees_the_end_of_the_stream(server):
     hint = (
-        "The client did not get an answer and then the end of the stream. "
-        "A connection ends when its last copy is closed. Does the parent close its own?"
+        "The client did not get an answer and then the end of the stream. A connection ends only "
+        "when its last copy is closed. Does the parent close its own?"
     )
     ask_soon(server, "/process", hint, to_end=True)
 
@@ -94,7 +94,7 @@ def test_a_counter_in_the_application_never_counts_past_one(server):
     counts = [ask_soon(server, "/count", "The request got no answer.") for _ in range(3)]
     assert counts == ["1", "1", "1"], (
         f"The application counted to {counts[-1]}: {counts}. Each child has a copy of the memory "
-        "as it was when the server forked. It changes its copy alone, then ends."
+        "as it was when the server forked, so it changes only its own copy, and then ends."
     )
 
 
@@ -105,7 +105,8 @@ def test_environ_says_that_there_are_several_processes(server):
     multiprocess = ask_soon(server, "/multiprocess", "The request got no answer.")
     assert multiprocess == "True", (
         f"environ says wsgi.multiprocess = {multiprocess}. From this step on other processes run "
-        "the same application at the same time, and it may need to know."
+        "the same application at the same time, and it may need to know that, so the value must "
+        "be True."
     )
 
 
@@ -116,8 +117,8 @@ def test_the_log_line_has_the_pid_of_the_child(server):
     pid, _ = who_answers(server)
     server.wait_for_line(rf"\b{pid}\b.*/process")
     assert pid != server.pid, (
-        f"The server, process {pid}, answered the request: the log line has no PID of its own. "
-        "A child should answer, and write the line with os.getpid()."
+        f"The server, process {pid}, answered the request: the log line has no PID of its own. A "
+        "child should answer, and write the line with its own os.getpid()."
     )
 
 
@@ -135,7 +136,10 @@ def test_after_ctrl_c_the_status_is_0(start):
     server = start(APPLICATION)
     server.send_signal(signal.SIGINT)
     status = server.wait()
-    assert (status, server.output("stderr")) == (0, []), f"The status is {status}."
+    assert (status, server.output("stderr")) == (0, []), (
+        f"Ctrl-C ended the server with status {status} and this on standard error: "
+        f"{server.output('stderr')}. It should be 0, and nothing."
+    )
 
 
 # 2. No client waits for another
@@ -181,8 +185,8 @@ def test_a_slow_client_holds_up_nobody(server, sent):
         if sent.endswith(b"\r\n\r\n"):
             slow_client.recv(1)  # the answer has begun
         hint = (
-            "One client holds up all others: it is slow, and a second client got no answer. "
-            "The parent should only accept and fork. Who reads the request?"
+            "One client holds up all others: it is slow, and a second client got no answer. The "
+            "parent should only accept and fork. Who reads the request, the parent or the child?"
         )
         ask_soon(server, "/process", hint)
 
@@ -214,8 +218,8 @@ def test_fifty_requests_leave_no_connection_open_in_the_server(server):
 def test_a_child_closes_its_copy_of_the_listener(server, gate):
     with RequestAtGate(gate, server) as request:
         assert not has_a_listener(request.pid), (
-            f"Process {request.pid}, which serves one client, has the listener open too. "
-            "It accepts nobody. The child should close its copy."
+            f"Process {request.pid}, which serves one client, has the listener open too. The "
+            "child accepts nobody, so it should close its copy."
         )
 
 
@@ -249,8 +253,8 @@ def test_a_child_works_on_when_the_server_is_killed_and_the_port_is_free(start, 
         gate.open()
         rest = request.rest()
     assert (rest, request.is_whole) == (b"the rest", True), (
-        f"No child worked on when the server was killed: {rest!r} came after that. "
-        "A child is a process of its own, with its own copy of the connection."
+        f"No child worked on when the server was killed: {rest!r} came after that. A child is a "
+        "process of its own, with its own copy of the connection, so it can go on."
     )
 
 
@@ -263,15 +267,17 @@ def test_a_child_works_on_when_the_server_is_killed_and_the_port_is_free(start, 
 @pytest.mark.flaw(last="step05_zombies")
 def test_a_child_serves_one_client_and_ends(server):
     pids = [who_answers(server)[0] for _ in range(10)]
-    assert server.pid not in pids, "The server itself answered. It should fork a child for that."
+    assert server.pid not in pids, (
+        "The server itself answered, but it should fork a child for that."
+    )
     assert len(set(pids)) == 10, (
-        f"Ten requests were answered by {len(set(pids))} processes: {pids}. "
-        "A child serves one client. Does it leave by os._exit after that?"
+        f"Ten requests were answered by {len(set(pids))} processes: {pids}. A child should serve "
+        "one client only. Does it leave by os._exit after that?"
     )
     wait_until(
         lambda: not any(is_at_work(pid) for pid in pids),
-        f"Processes {pids} answered, and at least one of them is still at work. "
-        "Did it go back to accept? A child leaves by os._exit.",
+        f"Processes {pids} answered, and at least one of them is still at work. Did it go back to "
+        "accept, and not leave by os._exit?",
         SOON,
     )
 
@@ -294,7 +300,7 @@ def test_exit_handlers_run_once_in_the_server(start, tmp_path):
     server = start(APPLICATION, environment={"NOTE_AT_EXIT": str(notes)})
     pid, _ = who_answers(server)
     assert pid != server.pid, (
-        f"The server itself answered: process {pid}. A child should, and leave by os._exit."
+        f"The server itself answered: process {pid}. A child should answer, and leave by os._exit."
     )
     for target in ("/end?raise", "/end?KeyboardInterrupt"):
         get(server, target, to_end=True)
@@ -303,8 +309,9 @@ def test_exit_handlers_run_once_in_the_server(start, tmp_path):
     pids = notes.read_text().split() if notes.exists() else []
     assert pids == [str(server.pid)], (
         f"The exit handlers ran in the processes {pids}, not just in the server, {server.pid}. "
-        "They were set up before the fork, so each child has a copy. A child leaves by os._exit, "
-        "which runs none of them: sys.exit would. It does so in a finally, whatever is raised."
+        "They were set up before the fork, so each child has a copy of them. A child must leave "
+        "by os._exit, which runs none of them, while sys.exit would. Put it in a finally, so that "
+        "it comes whatever is raised."
     )
 
 
@@ -324,7 +331,7 @@ def test_what_was_in_a_buffer_before_the_fork_is_written_once(start, stream):
     assert output.count("<early>") == 1, (
         f"Before the first fork the application wrote <early>, once. It is on {stream} "
         f"{output.count('<early>')} times: each child had a copy of the buffer, and flushed it. "
-        f"Flush {stream} before the fork. It has:\n{output}"
+        f"So flush {stream} before the fork. It has:\n{output}"
     )
 
 
@@ -340,13 +347,13 @@ def test_the_child_ends_whatever_the_application_does(start, way):
     hint = f"The application ended by {way}, and the client got no end of the stream."
     pid = int(ask_soon(server, f"/end?{way}", hint, to_end=True))
     assert pid != server.pid, (
-        f"The server itself ran the application, which ended by {way}. "
-        "In a child it can harm one client only."
+        f"The server itself ran the application, which ended by {way}. In a child it would harm "
+        "one client only."
     )
     wait_until(
         lambda: not is_at_work(pid),
-        f"The application ended by {way}, and its process, {pid}, is still at work. "
-        "Whatever happens, a child has to come to os._exit: put it where it is never left out.",
+        f"The application ended by {way}, and its process, {pid}, is still at work. A child has "
+        "to come to os._exit whatever happens, so put it in a finally.",
         SOON,
     )
     answering_pid, parent_pid = who_answers(server)
@@ -390,8 +397,8 @@ def test_log_lines_of_several_processes_do_not_mix(server):
     lines = [line for line in server.output()[before:] if "?mix" in line]
     mixed = [line for line in lines if line.count("GET") != 1 or not line.startswith("[")]
     assert len(lines) == 40 and not mixed, (
-        f"40 requests at once gave {len(lines)} log lines. These are of several processes: "
-        f"{mixed}. Write each line by a single write."
+        f"40 requests at once gave {len(lines)} log lines. These are not of one process each: "
+        f"{mixed}. A line that is written by a single write does not mix with others."
     )
 
 
@@ -437,13 +444,14 @@ def test_the_client_of_a_killed_child_notices_that_its_body_is_cut(start, gate, 
         os.kill(request.pid, signal.SIGKILL)
         rest = request.rest()
     assert request.pid != server.pid, (
-        f"The server itself ran the application: process {request.pid}. It was killed, and nobody "
-        "is left."
+        f"The server itself ran the application: process {request.pid}. It was killed, and no "
+        "process is left that serves anybody."
     )
     assert (rest, request.is_whole) == (b"", False), (
         f"The child was killed in the middle of its answer, and to a client of {version} the body "
-        "looks whole. The kernel closes the connection of a process that has ended. What tells the "
-        "client that more was to come? A last chunk that is missing, or a reset: SO_LINGER."
+        "looks whole. The kernel closes the connection of a process that has ended. So a last "
+        "chunk that is missing must tell the client that more was to come, or a reset, by "
+        "SO_LINGER."
     )
 
 
@@ -458,9 +466,9 @@ def test_a_restarted_server_gets_its_port_back(start):
         start(APPLICATION, port=server.port)
     except AssertionError as problem:
         raise AssertionError(
-            "The server has ended, and cannot be started again: a connection is still in the "
-            "state TIME_WAIT. SO_REUSEADDR lets a server have its port all the same.\n"
-            f"{problem}"
+            "The server has ended, and cannot be started again, because a connection is still in "
+            "the state TIME_WAIT. SO_REUSEADDR lets a server have its port all the "
+            f"same.\n{problem}"
         ) from None
 
 
@@ -474,7 +482,7 @@ def test_a_fork_that_fails_is_answered_503(start, fork_fails):
     check_503(server)
     switch.unlink()
     assert get(server, "/process").status == 200, (
-        "Fork works again, but not the server. After a fork that fails it should go on."
+        "fork works again, but the server does not. It should go on after a fork that has failed."
     )
 
 
@@ -499,7 +507,8 @@ def test_a_server_that_cannot_fork_waits_for_nobody(start, fork_fails):
             break
     assert status == 503 and seconds < 0.5, (
         f"fork failed, and the client got {status}, {seconds:.1f} s after it came. Four clients "
-        "before it said nothing. The parent should answer and close, and wait for none of them."
+        "before it said nothing. The parent should answer each of them and close, because it must "
+        "not wait for anybody."
     )
 
 
@@ -532,7 +541,8 @@ def test_a_server_at_the_limit_of_processes_lives_on(command):
         if hasattr(resource, "prlimit"):
             subprocess.run([*user, sys.executable, "-c", no_limit, str(server.pid)], check=True)
             assert get(server, "/process").status == 200, (
-                "The limit is gone, but the server does not fork. It should try for each client."
+                "The limit is gone, but the server does not fork. It should try again for each "
+                "client."
             )
 
 
@@ -544,8 +554,8 @@ def check_503(server):
         except (OSError, AssertionError) as problem:
             status = f"no answer ({problem})"
         assert status == 503, (
-            f"fork failed, and the client got {status}. It should be told with status 503, and "
-            f"the server should go on. os.fork raises OSError.\n{server.report()}"
+            f"fork failed, and the client got {status}. os.fork raises OSError then, so catch it, "
+            "tell the client by status 503, and go on."
         )
 
 
@@ -570,8 +580,8 @@ def test_without_fork_the_server_says_so_in_one_line(command):
             "Without os.fork the server neither ended nor listened.",
         )
         assert not server.output(), (
-            f"The server went on without os.fork, as on Windows: {server.output()}. "
-            "Ask hasattr(os, 'fork') before it listens."
+            f"The server went on without os.fork, as on Windows: {server.output()}. It should ask "
+            "hasattr(os, 'fork') before it listens."
         )
         status = server.wait()
         lines = server.output("stderr")
@@ -600,6 +610,7 @@ def test_ended_children_stay_as_zombies(start):
         wait_until(lambda: len(zombies()) == 5, "", SOON)
     pids = zombies()
     assert len(pids) == 5, (
-        f"Five requests were served, and there are {len(pids) or 'no'} zombies. In this step "
-        "nobody waits for the children that have ended. Try: ps -A -o pid,ppid,stat,comm"
+        f"Five requests were served, and there are {len(pids) or 'no'} zombies. In this step the "
+        "parent does not wait for its children yet, so each of them should stay as a zombie. Try: "
+        "ps -A -o pid,ppid,stat,comm"
     )

@@ -73,7 +73,11 @@ def check_no_children(server, hint):
 @pytest.mark.flaw(last="step05_zombies")
 def test_no_zombie_stays_after_a_request(server):
     get(server, "/process")
-    check_no_children(server, "The child has ended. Who waits for it?")
+    check_no_children(
+        server,
+        "A child that has ended stays until its parent waits for it, which should happen at once, "
+        "and not only when the next client comes. SIGCHLD tells the parent when a child has ended.",
+    )
 
 
 @pytest.mark.lesson("five-ways-to-end")
@@ -91,7 +95,11 @@ def test_no_zombie_stays_after_a_request(server):
 )
 def test_a_child_is_reaped_however_it_ends(server, way):
     pid = int(get(server, f"/end?{way}").body)
-    check_gone(server, pid, f"Its application ended by {way}. Who waits for it?")
+    check_gone(
+        server,
+        pid,
+        f"Its application ended by {way}, and the parent has to wait for such a child, too.",
+    )
     check_answer(server, f"A child ended by {way}")
 
 
@@ -100,8 +108,10 @@ def test_a_child_is_reaped_however_it_ends(server, way):
 def test_a_child_that_is_killed_at_work_harms_nobody_else(server, gate):
     with RequestAtGate(gate, server) as killed, RequestAtGate(gate, server) as other:
         os.kill(killed.pid, signal.SIGKILL)
-        assert killed.rest() == b"", "The child was killed, and its client got more after that."
-        check_gone(server, killed.pid, "It was killed. Who waits for it?")
+        assert killed.rest() == b"", "The child was killed, but its client got more after that."
+        check_gone(
+            server, killed.pid, "It was killed, and the parent has to wait for such a child, too."
+        )
         gate.open()
         assert other.rest() == b"the rest", (
             "A child was killed, and the client of another one got no whole answer."
@@ -132,11 +142,11 @@ def test_the_log_says_how_each_child_ended(server, way, code):
         wait_until(ready, "", SOON)
     assert found, (
         f"The log has no line about the end of child {pid}. The parent learns of it by waitpid, "
-        f"and should print it: 'child {pid} ended with {int(code)}'. (With SIG_IGN the kernel "
+        f"so it can print it: 'child {pid} ended with {int(code)}'. (With SIG_IGN the kernel "
         "throws the status away.)"
     )
     assert len(found) == 1 and found[0].endswith(f" {int(code)}"), (
-        f"The log says of child {pid}: {found}. It should say, once, that it ended with "
+        f"The log says of child {pid}: {found}. It should say once that it ended with "
         f"{int(code)}. os.waitstatus_to_exitcode tells an exit status from the number of a signal."
     )
 
@@ -156,7 +166,8 @@ def test_terminations_shows_five_ways_to_end(tmp_path):
     )
     seconds = re.findall(r"; CPU time (\d\.\d{3}) s\n", done.stdout)
     assert len(seconds) == 5 and all(0 < float(each) < PATIENCE for each in seconds), (
-        f"Each of five children used some processor time. It printed:\n{done.stdout}{done.stderr}"
+        "For each of five children it should print the processor time that it used. It "
+        f"printed:\n{done.stdout}{done.stderr}"
     )
     handler = "    the child's exit handler runs\n"
     learns = "    the parent learns: "
@@ -193,8 +204,8 @@ def test_ten_children_that_end_at_once_are_all_reaped(start, gate):
         server.send_signal(signal.SIGCONT)
         check_no_children(
             server,
-            "Ten children ended at once. Signals of one kind merge while they wait: the handler "
-            "may run once for all ten. Does it loop until waitpid finds no more?",
+            "Ten children ended at once. Signals of one kind merge while they wait, so the "
+            "handler may run once for all ten. Does it loop until waitpid finds no more?",
         )
 
 
@@ -222,10 +233,11 @@ def test_five_hundred_requests_leave_no_zombie_and_no_descriptor(server):
         thread.join()
     others = [answer for answer in answers if answer != 200]
     assert not others, (
-        f"Of 500 requests, 50 at a time, {len(others)} were not answered with 200, but: "
-        f"{others[0]}\n{server.report()}"
+        f"Of 500 requests, 50 at a time, {len(others)} were not answered with 200, but: {others[0]}"
     )
-    check_no_children(server, "500 requests are over. Is each child waited for?")
+    check_no_children(
+        server, "500 requests are over, and the parent has to wait for each of its children."
+    )
     after = process.num_fds()
     assert after <= before + SPARE, (
         f"The server had {before} open descriptors before 500 requests, and has {after} now. "
@@ -245,8 +257,8 @@ def test_a_child_that_is_stopped_harms_nobody_else(server, gate):
             except (OSError, AssertionError):
                 reply = None
             assert reply and reply.status == 200, (
-                "One child is stopped, it has not ended, and the next client got no page. "
-                "Does the handler wait for that child? With WNOHANG waitpid does not block."
+                "One child is stopped, but has not ended, and the next client got no page. Does "
+                "the handler wait for that child? With WNOHANG waitpid does not block."
             )
             pid = int(reply.body.split()[0])
             wait_until(lambda: not is_at_work(pid), "A child went on after its answer.")  # noqa: B023
@@ -278,8 +290,8 @@ def test_the_application_learns_how_its_own_programs_end(server):
     status = get(server, "/program").body
     assert status == b"3", (
         f"The application ran a program that ends with status 3, and subprocess reports {status}. "
-        "Who took the status away? A child inherits the server's handlers: it should set SIGCHLD "
-        "back to SIG_DFL."
+        "Who took the status away? A child inherits the server's handlers, so it should set "
+        "SIGCHLD back to SIG_DFL."
     )
 
 
@@ -293,14 +305,15 @@ def test_sigterm_to_a_child_ends_that_child_alone(server, gate):
         check_gone(
             server,
             request.pid,
-            "It was sent SIGTERM, and its client waits. By default SIGTERM ends a process, but a "
-            "child inherits the server's handlers: it should set SIGTERM back to SIG_DFL.",
+            "SIGTERM was sent to this child, and its client still waits. By default SIGTERM ends "
+            "a process, but a child inherits the server's handlers, so it should set SIGTERM back "
+            "to SIG_DFL.",
         )
         gate.open()
         assert other.rest() == b"the rest", (
-            "One child was sent SIGTERM, and the client of another one got no whole answer."
+            "SIGTERM was sent to one child, and the client of another one got no whole answer."
         )
-    check_answer(server, "A child was sent SIGTERM")
+    check_answer(server, "SIGTERM was sent to a child")
 
 
 # 4. The stop is orderly
@@ -345,7 +358,12 @@ def check_orderly_stop(server, gate, stop, send_stop):
         assert waited, (
             f"After {stop} the server did not wait for the request in flight. It ended, with "
             f"{server.how_it_ended()}, before that child did."
-            + (" A signal ends a program that has no handler for it." if was_killed(server) else "")
+            + (
+                " A signal ends a program that has no handler for it."
+                if was_killed(server)
+                else " Does something, such as sys.exit in the handler, end it at once? It should "
+                "close the listener, and wait until its children have ended."
+            )
         )
 
     with RequestAtGate(gate, server) as request:
@@ -355,8 +373,8 @@ def check_orderly_stop(server, gate, stop, send_stop):
         gate.open()
         rest = request.rest()
         assert rest == b"the rest", (
-            f"The request in flight was cut short: after {stop} came {rest!r}. "
-            "The child should finish its answer. Who ends it? Does the server send its children a "
+            f"The request in flight was cut short: after {stop} came {rest!r}. The child should "
+            "finish its answer, but something ended it. Does the server send its children a "
             "signal, or has a child no handler for the one that comes to all of them?"
         )
         check_end(server)
@@ -379,7 +397,7 @@ def test_a_server_that_is_to_stop_takes_no_new_client(start, gate):
         wait_until(
             lambda: is_refused(server),
             "SIGTERM came, and the server still takes new connections. First of all it should "
-            "close the listener.",
+            "close the listener, which it can do in the handler.",
             SOON,
         )
         assert server.is_running(), "The server did not wait for the request in flight."
@@ -413,13 +431,17 @@ def test_the_port_is_free_while_the_last_request_is_served(start, gate):
     server = start(APPLICATION)
     with RequestAtGate(gate, server) as request:
         server.send_signal(signal.SIGTERM)
-        wait_until(lambda: is_refused(server), "SIGTERM came, and the server takes clients.", SOON)
+        wait_until(
+            lambda: is_refused(server),
+            "SIGTERM came, but the server still takes new connections.",
+            SOON,
+        )
         try:
             start(APPLICATION, port=server.port)
         except AssertionError as problem:
             raise AssertionError(
-                "The server is about to stop, and another one cannot have its port. The listener "
-                "should be closed, in the child, too. And SO_REUSEADDR lets a server have its port "
+                "The server is about to stop, but another one cannot have its port. Is the "
+                "listener closed in the child, too? Then SO_REUSEADDR lets a server have its port "
                 f"while there are connections (step 1, 'Set options').\n{problem}"
             ) from None
         assert server.is_running(), "The server did not wait for the request in flight."
@@ -456,7 +478,10 @@ def test_sigterm_under_load_cuts_no_answer_short(start):
     clients = [threading.Thread(target=client) for _ in range(20)]
     for thread in clients:
         thread.start()
-    wait_until(lambda: len(answers) >= 100, "The server is too slow: no 100 answers came.")
+    wait_until(
+        lambda: len(answers) >= 100,
+        "The server is too slow, because fewer than 100 answers came.",
+    )
     server.send_signal(signal.SIGTERM)
     for thread in clients:
         thread.join(PATIENCE)
@@ -487,7 +512,7 @@ def test_a_stop_signal_that_does_not_interrupt_accept_is_not_lost(start, tmp_pat
     server = start("another_thread:application", cwd=tmp_path, environment=path)
     wait_until(
         lambda: psutil.Process(server.pid).status() == psutil.STATUS_SLEEPING,
-        "The server has nothing to do, and it does not wait in accept.",
+        "The server has nothing to do, but it does not wait in accept.",
     )
     server.send_signal(signal.SIGTERM)
     wait_until(
@@ -508,7 +533,10 @@ def test_a_child_whose_server_was_killed_gets_a_new_parent(start, gate):
         server.process.wait()
         parent = psutil.Process(request.pid).ppid()
         gate.open()
-        assert request.rest() == b"the rest", "The child of a killed server works on to its end."
+        assert request.rest() == b"the rest", (
+            "The child of a killed server should work on to the end of its answer, and that did "
+            "not come."
+        )
     assert parent in ancestors, (
         f"The server, process {server.pid}, was killed, and its child has the parent {parent}. An "
         "orphan goes to process 1, or to the nearest ancestor that is a subreaper: one of "
@@ -541,10 +569,10 @@ def start_with_a_program(start, folder, gate, *arguments):
 def test_the_stop_waits_for_every_child_whoever_started_it(start, tmp_path, gate):
     server = start_with_a_program(start, tmp_path, gate)
     server.send_signal(signal.SIGTERM)
-    wait_until(lambda: is_refused(server), "SIGTERM came, and the server takes connections.")
+    wait_until(lambda: is_refused(server), "SIGTERM came, but the server still takes connections.")
     assert server.is_running(0.5), (
-        "The server did not wait for a program that the application had started, and that runs: it "
-        f"is a child, too.\n{server.report()}"
+        "The server did not wait for a program that the application had started. The program "
+        "still runs, and it is a child of the server, too."
     )
     gate.open()
     check_end(server)
@@ -570,15 +598,16 @@ def test_the_stop_waits_ten_seconds_and_no_longer(start, gate):
     for stop, seconds, server, _ in stop_with_endless_requests(start, gate, APPLICATION):
         assert seconds, (
             f"{stop} came, one child does not finish, and the server still waits for it after "
-            f"{STOP_SECONDS + ROOM} seconds. Its time is over."
+            f"{STOP_SECONDS + ROOM} seconds. A child that takes longer than {STOP_SECONDS} "
+            "seconds must not hold up the stop."
         )
         assert seconds >= STOP_SECONDS, (
             f"{stop} came, and the server ended after {seconds:.1f} seconds. Children have "
-            f"{STOP_SECONDS} seconds to finish."
+            f"{STOP_SECONDS} seconds to finish their answers."
         )
         check_end(server)
     assert used() < 1, (
         f"A server that had no client used {used():.1f} seconds of processor time in about "
-        f"{STOP_SECONDS} seconds. What does it do without a pause?"
+        f"{STOP_SECONDS} seconds. It should wait without a loop that runs all the time."
     )
     check_answer(idle, f"The server had no client for {STOP_SECONDS} seconds")

@@ -74,9 +74,9 @@ def workers(server, number):
     def hint():
         found = {pid: "at work" if is_at_work(pid) else "zombie" for pid in children(server)}
         return (
-            f"The server should have {number} workers. It has {len(found)} children: {found}. "
-            "The parent forks until all are there, and replaces each one that has ended.\n"
-            f"{server.report()}"
+            f"The server should have {number} workers. It has {len(found)} children: {found}. The "
+            "parent should fork until all are there, and replace each one that has "
+            "ended."
         )
 
     return set(wait_until(ready, hint, 2 * SOON))
@@ -111,8 +111,8 @@ def test_a_worker_serves_one_client_after_another(two):
     there = workers(two, 2)
     pids = [answering_pid(two) for _ in range(20)]
     assert set(pids) <= there, (
-        f"20 requests were answered by {len(set(pids))} processes: {pids}. "
-        f"They should be answered by the workers, {sorted(there)}: a worker goes back to accept."
+        f"20 requests were answered by {len(set(pids))} processes: {pids}. They should be "
+        f"answered by the workers, {sorted(there)}, because a worker goes back to accept."
     )
 
 
@@ -130,7 +130,7 @@ def test_the_workers_accept_on_the_listener_of_the_parent(two):
     for pid, states in sockets().items():
         assert states == ["LISTEN"], (
             f"Worker {pid}, which has no client, has these sockets: {states}. It should have the "
-            "listener, and nothing else. Who closes a connection after its answer?"
+            "listener, and nothing else. Does it close each connection after the answer?"
         )
 
 
@@ -138,7 +138,9 @@ def test_the_workers_accept_on_the_listener_of_the_parent(two):
 @new
 def test_two_workers_serve_two_clients_at_the_same_time(two, gate):
     with RequestAtGate(gate, two) as one, RequestAtGate(gate, two) as other:
-        assert {one.pid, other.pid} == workers(two, 2), "Two workers should serve two clients."
+        assert {one.pid, other.pid} == workers(two, 2), (
+            "Two clients came at the same time, and each of two workers should serve one of them."
+        )
         gate.open()
         assert (one.rest(), other.rest()) == (b"the rest", b"the rest")
 
@@ -154,8 +156,8 @@ def test_each_worker_has_a_counter_of_its_own_that_counts_on(start, gate, tmp_pa
             held.rest()
             counts.append(count_to_three(server))
     assert counts == [[1, 2, 3], [1, 2, 3]], (
-        f"Two workers counted {counts}. A worker lives on, so its counter counts on. But it has a "
-        "copy of the memory: what one of them counts, the other does not see."
+        f"Two workers counted {counts}. A worker lives on, so its counter counts on, but each "
+        "worker has a copy of the memory, so it does not see what the other one counts."
     )
 
 
@@ -173,11 +175,13 @@ def test_as_many_slow_clients_as_workers_hold_up_all_others(two):
         third.settimeout(0.2)
         with pytest.raises(TimeoutError):
             data = third.recv(65536)
-            raise AssertionError(f"Two silent clients, two workers, and a third client got {data}.")
+            raise AssertionError(
+                f"Two silent clients hold two workers, and a third client got {data} all the same."
+            )
         slow.close()
         third.settimeout(PATIENCE)
         assert read_reply(third).status == 200, (
-            "One of two slow clients has gone, and the client that waited got no answer."
+            "One of two slow clients has gone, but the client that waited got no answer."
         )
 
 
@@ -203,8 +207,8 @@ def test_two_hundred_requests_leave_the_same_processes_and_descriptors(two):
     with contextlib.suppress(AssertionError):
         wait_until(lambda: not too_many(), "", SOON)
     assert not too_many(), (
-        f"After 200 requests a process of the server has {too_many()} open descriptors, and "
-        f"{SPARE} more than at first were right: at most {most}. Does a worker close each "
+        f"After 200 requests processes of the server have {too_many()} open descriptors. {SPARE} "
+        f"more than at first would be right, which is at most {most}. Does a worker close each "
         "connection?"
     )
 
@@ -224,8 +228,12 @@ def ask_often(server, times):
 def test_a_worker_that_is_killed_is_replaced_and_only_its_client_is_hurt(two, gate):
     with RequestAtGate(gate, two) as killed, RequestAtGate(gate, two) as other:
         os.kill(killed.pid, signal.SIGKILL)
-        assert killed.rest() == b"", "A worker was killed, and its client got more after that."
-        check_gone(two, killed.pid, "It was a worker, and was killed. Who waits for it?")
+        assert killed.rest() == b"", "A worker was killed, but its client got more after that."
+        check_gone(
+            two,
+            killed.pid,
+            "It was a worker, and was killed. The parent should wait for it, and fork another.",
+        )
         check_answer(two, "One worker was killed, the other is busy")
         gate.open()
         assert other.rest() == b"the rest", (
@@ -267,9 +275,12 @@ def test_a_worker_serves_on_after_what_it_can_catch(two, way, stays):
     pid = int(get(two, f"/end?{way}").body)
     if stays:
         check_answer(two, f"The application ended by {way}")
-        assert pid in workers(two, 2), f"The application ended by {way}, and {pid} was replaced."
+        assert pid in workers(two, 2), (
+            f"The application ended by {way}, and worker {pid} was replaced, but it could have "
+            "served on."
+        )
     else:
-        check_gone(two, pid, f"Its application ended by {way}. It should be replaced.")
+        check_gone(two, pid, f"Its application ended by {way}. So it should be replaced.")
 
 
 @pytest.mark.milestone(2)
@@ -307,7 +318,7 @@ def test_clients_wait_in_the_queue_while_no_worker_is_there(start):
     [pid] = workers(server, 1)
     server.send_signal(signal.SIGSTOP)  # the parent replaces nobody
     os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: not is_at_work(pid), "The worker does not end.")
+    wait_until(lambda: not is_at_work(pid), "The worker was killed, but it does not end.")
     with connect(server) as client:
         client.sendall(format_request("/process"))
         server.send_signal(signal.SIGCONT)
@@ -316,8 +327,8 @@ def test_clients_wait_in_the_queue_while_no_worker_is_there(start):
         except (OSError, AssertionError) as problem:
             status = problem
     assert status == 200, (
-        f"A client came when no worker was there, and got: {status}. The parent has the "
-        "listener open, so the kernel keeps the connection until a new worker accepts it."
+        f"A client came when no worker was there, and got: {status}. The parent has to keep the "
+        "listener open, so that the kernel keeps the connection until a new worker accepts it."
     )
 
 
@@ -329,7 +340,7 @@ def test_ten_workers_that_are_killed_at_once_are_all_replaced(start):
     killed = workers(server, 10)
     kill_at_once(server, killed)
     left = killed & workers(server, 10)
-    assert not left, f"Ten workers were killed, and {left} are said to be at work."
+    assert not left, f"Ten workers were killed, but {left} of them are said to be at work."
 
 
 def kill_at_once(server, pids):
@@ -337,7 +348,10 @@ def kill_at_once(server, pids):
     server.send_signal(signal.SIGSTOP)
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: not any(map(is_at_work, pids)), "Some of ten workers do not end.")
+    wait_until(
+        lambda: not any(map(is_at_work, pids)),
+        "Ten workers were killed, but some of them do not end.",
+    )
     server.send_signal(signal.SIGCONT)
 
 
@@ -359,7 +373,9 @@ def test_ten_workers_that_are_killed_at_once_are_collected_at_once(start):
         )
         return not there & killed
 
-    wait_until(are_collected, "Ten workers were killed, and nobody waits for them.", SOON)
+    wait_until(
+        are_collected, "Ten workers were killed, but the parent does not wait for them.", SOON
+    )
     workers(server, 10)
 
 
@@ -376,14 +392,17 @@ def test_all_workers_end_with_the_server_and_the_port_is_free(start):
     server.send_signal(signal.SIGTERM)
     check_end(server, 2 * SOON)
     left = [pid for pid in pids if is_at_work(pid)]
-    assert not left, f"The server has ended, and its workers {left} serve on."
+    assert not left, (
+        f"The server has ended, but its workers {left} serve on. The parent should send them "
+        "SIGTERM."
+    )
     assert is_refused(server)
     try:
         start(APPLICATION, "--workers", "1", port=server.port)
     except AssertionError as problem:
         raise AssertionError(
-            "The server and its workers have ended, and another one cannot have the port: a "
-            "connection is still in the state TIME_WAIT. SO_REUSEADDR lets a server have it all "
+            "The server and its workers have ended, but another one cannot have the port, because "
+            "a connection is still in the state TIME_WAIT. SO_REUSEADDR lets a server have it all "
             f"the same (step 1, 'Set options').\n{problem}"
         ) from None
 
@@ -416,7 +435,7 @@ def test_ctrl_c_ends_idle_workers_without_a_traceback(start):
     os.killpg(server.pid, signal.SIGINT)
     check_end(server, 2 * SOON)
     left = [pid for pid in pids if is_at_work(pid)]
-    assert not left, f"Ctrl-C has ended the server, and its workers {left} serve on."
+    assert not left, f"Ctrl-C has ended the server, but its workers {left} serve on."
 
 
 @pytest.mark.milestone(3)
@@ -429,7 +448,7 @@ def test_a_worker_that_gets_sigterm_finishes_its_request_and_is_replaced(two, ga
         gate.open()
         assert request.rest() == b"the rest", (
             "A worker got SIGTERM, and cut its answer short. The parent sends this signal at the "
-            "stop. Which handler does the worker have?"
+            "stop, so the worker needs a handler that only notes it."
         )
         check_gone(two, request.pid, "It got SIGTERM, so it should end after its request.")
     workers(two, 2)
@@ -476,9 +495,14 @@ def test_the_log_says_when_workers_begin_and_end(start):
 def test_without_a_worker_the_server_does_not_start(command, number):
     words = [*command, APPLICATION, "--workers", number, "--port", "0"]
     with Server(words, first_line=False) as server:
-        wait_until(lambda: server.output() or not server.is_running(), "It neither ran nor ended.")
+        wait_until(
+            lambda: server.output() or not server.is_running(),
+            f"With --workers {number} it neither listened nor ended.",
+        )
         assert not server.output(), f"With --workers {number} it listens, and serves nobody."
-        assert server.wait() != 0, f"It ended with status 0, as if --workers {number} were right."
+        assert server.wait() != 0, (
+            f"With --workers {number} it ended with status 0, as if that were right."
+        )
 
 
 @pytest.mark.milestone(4)
@@ -531,7 +555,7 @@ def test_a_worker_that_cannot_accept_ends_a_second_later(start):
         server.wait_for_line("server cannot accept: Too many open files$", count=2)
     seconds = time.monotonic() - begin
     assert seconds >= 1, (
-        f"No descriptor is free, and two workers after each other saw it in {seconds:.2f} seconds. "
+        f"No descriptor is free, and two workers in turn met that within {seconds:.2f} seconds. "
         "Without a pause workers are forked and end all the time."
     )
 
@@ -563,9 +587,7 @@ def test_workers_that_end_at_their_start_are_not_replaced_without_a_pause(start,
     server = start("sick:application", "--workers", "1", cwd=tmp_path, environment=path)
     wait_until(
         lambda: sick.stat().st_size >= 5,
-        lambda: (
-            f"Its worker ended at its start, and was not replaced four times.\n{server.report()}"
-        ),
+        lambda: "Its worker ended at its start each time, but was not replaced four times.",
         2 * PATIENCE,
     )
     seconds = time.monotonic() - begin
@@ -587,20 +609,20 @@ def test_a_fork_that_fails_is_tried_again_after_a_pause(start, fork_fails):
     begin = time.monotonic()
     wait_until(
         lambda: not server.is_running() or (tries.exists() and tries.stat().st_size >= 2),
-        "fork failed, and was not tried again.",
+        "fork failed once, but the parent did not try again.",
         2 * PATIENCE,
     )
-    assert server.is_running(), f"fork failed, and the server ended. {server.state()}"
+    assert server.is_running(), f"fork failed, and that ended the server. {server.state()}"
     seconds = time.monotonic() - begin
     with connect(server) as client:
         client.sendall(format_request("/process"))
         switch.unlink()
         assert read_reply(client).status == 200, (
-            f"fork works again, and a client that waited got no page:\n{server.report()}"
+            "fork works again, but a client that waited got no page."
         )
     assert seconds >= 0.2, (
         f"fork failed, and was tried again {seconds:.2f} seconds later. It will fail again for a "
-        "while: wait before the next try."
+        "while, so wait before the next try."
     )
     workers(server, 2)
 
@@ -612,7 +634,10 @@ def test_a_server_that_cannot_fork_stops_in_good_order(start, fork_fails):
     switch, environment = fork_fails
     tries = switch.with_suffix(".tries")
     server = start(APPLICATION, "--workers", "2", environment=environment)
-    wait_until(lambda: not server.is_running() or tries.exists(), "It does not fork.")
+    wait_until(
+        lambda: not server.is_running() or tries.exists(),
+        "The server was started with two workers, but it does not fork.",
+    )
     server.send_signal(signal.SIGTERM)
     check_end(server)
 
@@ -628,7 +653,9 @@ def test_the_log_says_once_a_second_why_fork_fails(start, fork_fails):
     why = "server cannot fork: Resource temporarily unavailable"
     server.wait_for_line(rf"^\[{server.pid}\] {why}$", count=2)
     seconds = time.monotonic() - begin
-    assert seconds >= 1, f"fork was tried twice in {seconds:.2f} seconds. Wait a second."
+    assert seconds >= 1, (
+        f"fork was tried twice within {seconds:.2f} seconds, but there should be a second between."
+    )
 
 
 IGNORED = "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execvp("
@@ -648,9 +675,9 @@ def test_a_server_that_was_started_with_sigchld_ignored_replaces_its_workers(com
             check_answer(server, "Its worker was killed")
         except (AssertionError, psutil.NoSuchProcess) as problem:
             raise AssertionError(
-                "Who started the server ignored SIGCHLD, and a child inherits that. Then the "
-                "kernel keeps no status of a worker that has ended, and the parent waits in vain. "
-                f"Set SIGCHLD to SIG_DFL.\n{problem}"
+                "The program that started the server ignored SIGCHLD, and a child inherits that. "
+                "Then the kernel keeps no status of a worker that has ended, and the parent waits "
+                f"in vain. Set SIGCHLD to SIG_DFL.\n{problem}"
             ) from None
         server.send_signal(signal.SIGTERM)
         check_end(server)
@@ -669,7 +696,7 @@ def test_the_stop_waits_for_no_child_but_the_workers(start, tmp_path, gate):
     except AssertionError as problem:
         raise AssertionError(
             "The application had started a program, which runs on, and at the stop the server "
-            f"waits for it. It should wait for its workers only: it knows their PIDs.\n{problem}"
+            f"waits for it. It should wait only for its workers, whose PIDs it knows.\n{problem}"
         ) from None
     gate.open()
     check_end(server)
@@ -687,13 +714,18 @@ def test_workers_end_when_their_server_was_killed(start, gate):
         for pid in pids - {request.pid}:
             wait_until(
                 lambda pid=pid: not is_at_work(pid),
-                f"The server was killed, and its worker {pid} serves on. Nobody will replace it, "
-                "and nobody will stop it. A worker can see that it has a new parent: os.getppid.",
+                f"The server was killed, and its worker {pid} serves on. Nobody will replace it "
+                "or stop it. A worker can see that it has a new parent, because os.getppid "
+                "returns another number.",
                 2 * SOON,
             )
         gate.open()
         assert request.rest() == b"the rest", "The request in flight was cut short."
-    wait_until(lambda: not is_at_work(request.pid), "The last worker serves on.", 2 * SOON)
+    wait_until(
+        lambda: not is_at_work(request.pid),
+        "The server was killed, and the worker that had a request serves on after it.",
+        2 * SOON,
+    )
     start(APPLICATION, "--workers", "1", port=server.port)
 
 
@@ -707,22 +739,24 @@ def test_at_the_stop_workers_have_ten_seconds_and_no_more(start, gate):
     for stop, seconds, server, pid in stop_with_endless_requests(start, gate, *arguments):
         assert seconds, (
             f"{stop} came, one worker does not finish, and the server still waits for it after "
-            f"{STOP_SECONDS + ROOM} seconds. Its time is over."
+            f"{STOP_SECONDS + ROOM} seconds. A worker that takes longer than {STOP_SECONDS} "
+            "seconds must not hold up the stop."
         )
         assert seconds >= STOP_SECONDS, (
             f"{stop} came, and the server ended after {seconds:.1f} seconds. Workers have "
-            f"{STOP_SECONDS} seconds to finish."
+            f"{STOP_SECONDS} seconds to finish their answers."
         )
         check_end(server)
         wait_until(
             lambda: not is_at_work(pid),  # noqa: B023
             f"{stop} came, the server has ended, and its worker {pid} is still there. The parent "
-            "knows its PID. A stopped process ignores every signal but SIGKILL.",
+            "knows its PID, so it can end it. A stopped process takes no signal but SIGKILL until "
+            "it goes on.",
             ROOM,
         )
     assert workers(idle, 2) == there and used() < 1, (
         f"A server that had no client for {STOP_SECONDS} seconds used {used():.1f} seconds of "
-        f"processor time, and has the workers {workers(idle, 2)}. They were {there}. What does it "
-        "do without a pause?"
+        f"processor time, and has the workers {workers(idle, 2)}. They were {there}. It should "
+        "wait without a loop that runs all the time."
     )
     check_answer(idle, f"The server had no client for {STOP_SECONDS} seconds")
