@@ -25,10 +25,9 @@ AT_STAGE = $(if $(STAGE),--stage '$(STAGE)')
 INSTALL = $(PYTHON) -m course.install --venv $(VENV) $(if $(filter file,$(origin PYTHON)),,--named)
 FOR_LEARNERS = requirements.txt
 FOR_LAB = $(FOR_LEARNERS) notebooks/requirements.txt
-FOR_ARENA = $(FOR_LEARNERS) arena/requirements.txt
 FOR_BENCH = $(FOR_LEARNERS) benchmarks/requirements.txt
 FOR_COURSE = $(FOR_LEARNERS) course/requirements.txt
-FOR_CHECKS = $(FOR_LAB) arena/requirements.txt benchmarks/requirements.txt course/requirements.txt
+FOR_CHECKS = $(FOR_LAB) benchmarks/requirements.txt course/requirements.txt
 
 .PHONY: help doctor setup start mine check watch exercise progress test arena lab lab-fresh diff
 .PHONY: verify lint format checks notebooks notebooks-clean notebooks-write prose bench bench-quick
@@ -64,8 +63,7 @@ progress: setup ## test mine/server.py with the tests of all steps, a line for e
 test: setup ## test all steps; STEP=04 tests one, SERVER=mine/server.py your own
 	$(PYTEST) $(if $(STEP),$(call one,$(wildcard tests/test_step$(STEP)_*.py)),tests $(SEVERAL))
 
-arena: ## see all servers side by side: SERVER=mine/server.py adds your own, REPLAY=file plays a recording
-	@$(INSTALL) $(FOR_ARENA)
+arena: setup ## see all servers side by side; SERVER=mine/server.py, too; REPLAY=file: a recording
 	@$(VENV)/bin/python -m arena $(if $(SERVER),--server '$(SERVER)') $(if $(REPLAY),--replay '$(REPLAY)')
 
 lab: ## open the notebooks in JupyterLab: copies of your own in mine-notebooks/, without outputs
@@ -122,9 +120,9 @@ bench-quick: ## the same in a minute and a half; no stored result changes
 	@$(INSTALL) $(FOR_BENCH)
 	$(VENV)/bin/python -m benchmarks.compare --quick $(PART)
 
-pictures: ## take the pictures of the process page that README.md shows
+pictures: ## play the ten seconds again that README.md shows, and take their picture
 	@$(INSTALL) $(FOR_COURSE)
-	$(VENV)/bin/python -m arena.take_pictures
+	$(VENV)/bin/python -m arena.record --picture arena/pictures/arena.png
 
 clean: ## remove the virtual environment
 	rm -rf $(VENV)

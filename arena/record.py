@@ -35,7 +35,7 @@ PLAN = [
     (7.0, "client"),
     (7.5, "client"),
 ]
-SIZE = {"width": 1280, "height": 800}  # pixels
+SIZE = {"width": 1600, "height": 900}  # pixels
 
 
 def play(lanes):
@@ -73,6 +73,7 @@ def open_page(lanes):
         browser = tool.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         page = browser.new_page(viewport=SIZE, color_scheme="light")
         page.goto(f"http://127.0.0.1:{server.effective_port}/#{','.join(LANES)}")
+        page.keyboard.press("p")  # for the projector: larger letters
         yield page
         browser.close()
 
