@@ -77,9 +77,8 @@ function chooseLanes(lanes) {
     make(button, "span", {}, title);
     button.disabled = !available;
     button.addEventListener("click", () => choose(lane));
-    const key = title.match(/\d$/);
-    if (!key) continue;
-    button.setAttribute("aria-keyshortcuts", key);
+    const digit = title.match(/\d$/);
+    if (digit) button.setAttribute("aria-keyshortcuts", digit[0]);
   }
 }
 
@@ -103,16 +102,17 @@ function show() {
 async function send(button) {
   lifelines.again = false;
   lifelines.play();
-  const hidden = [...choice.children].some(({ dataset, disabled }) => !disabled && !shown.has(dataset.lane));
-  const titles = [...choice.children].filter(({ dataset }) => shown.has(dataset.lane)).map((lane) => lane.innerText);
+  const lanes = [...choice.children].filter(({ disabled }) => !disabled);
+  const seen = lanes.filter(({ dataset }) => shown.has(dataset.lane));
+  const all = seen.length === lanes.length;
   try {
     const answer = await fetch("/do", {
       method: "POST",
       headers: { "Content-Type": "application/json" },
-      body: JSON.stringify({ action: button.dataset.do, lane: hidden ? [...shown] : null }),
+      body: JSON.stringify({ action: button.dataset.do, lane: all ? null : [...shown] }),
     });
-    const lanes = hidden ? titles.join(TEXT.and) : TEXT.all;
-    say(answer.ok ? TEXT.sent(button.firstChild.textContent, lanes) : TEXT.refused);
+    const where = all ? TEXT.all : seen.map(({ innerText }) => innerText).join(TEXT.and);
+    say(answer.ok ? TEXT.sent(button.firstElementChild.textContent, where) : TEXT.refused);
   } catch {
     say(TEXT.broken);
   }
@@ -136,9 +136,12 @@ function projector() {
 lifelines.ondraw = () => {
   const { again, live, paused } = lifelines;
   find("again").ariaPressed = again && live !== null;
-  find("pause").firstChild.textContent = paused ? TEXT.play : TEXT.pause;
+  find("pause").firstElementChild.textContent = paused ? TEXT.play : TEXT.pause;
 };
-find("pause").addEventListener("click", () => (lifelines.paused ? lifelines.play() : lifelines.pause()));
+find("pause").addEventListener("click", () => {
+  if (lifelines.paused) lifelines.play();
+  else lifelines.pause();
+});
 find("back").addEventListener("click", () => lifelines.step(-STEP));
 find("step").addEventListener("click", () => lifelines.step(STEP));
 find("again").addEventListener("click", () => lifelines.repeat());

@@ -27,7 +27,12 @@ const WORDS = {
   answered: "\u2713",
   failed: "\u2717",
   what: { client: "client", slow: "slow", burst: "burst", silent: "silent", crash: "crash" },
-  numbers: { zombies: "zombies", at_work: "at work", waiting: "waiting", descriptors: "descriptors" },
+  numbers: {
+    zombies: "zombies",
+    at_work: "at work",
+    waiting: "waiting",
+    descriptors: "descriptors",
+  },
   crowd: {
     waits: (count) => `${count} wait`,
     served: (count) => `${count} are served`,
@@ -43,10 +48,12 @@ const WORDS = {
   of: (seconds, all) => `${seconds.toFixed(1)} s of ${all.toFixed(1)} s`,
   zombies: (count) => (count === 1 ? "1 zombie" : `${count} zombies`),
   working: (count) => (count === 1 ? "1 child works" : `${count} children work`),
-  serving: (count) => (count === 1 ? "1 client is served" : `${count} clients are served`),
+  serving: (count) => (count === 1 ? "1 is served" : `${count} are served`),
   waiting: (count, seconds) =>
-    count === 1 ? `1 client waits, for ${seconds} s` : `${count} clients wait, the longest for ${seconds} s`,
-  quiet: "nobody is here",
+    count === 1
+      ? `1 client waits, for ${seconds} s`
+      : `${count} clients wait, the longest for ${seconds} s`,
+  quiet: "no client is here",
   each: "List",
   ended: { stopped: (how) => `Stopped: ${how}`, died: (how) => `Died: ${how}` },
 };
@@ -121,7 +128,8 @@ class LaneView {
     this.lane = lane;
     this.words = words;
     const id = `lane-${info.lane}`;
-    this.element = make(parent, "section", { class: "lane", "data-lane": info.lane, "aria-labelledby": id });
+    const attributes = { class: "lane", "data-lane": info.lane, "aria-labelledby": id };
+    this.element = make(parent, "section", attributes);
     const banner = make(this.element, "header");
     const heading = make(banner, "h2", { id });
     make(heading, "b", {}, info.title);
@@ -135,7 +143,6 @@ class LaneView {
     this.plot = make(this.element, "div", { class: "plot" });
     this.svg = make(this.plot, "svg", { "aria-hidden": "true" });
     this.frame = make(this.svg, "svg", { class: "frame" }); // cuts off what lies outside
-    this.paper = make(this.frame, "rect", { class: "paper", width: "100%", height: "100%" });
     this.grid = make(this.frame, "g", { class: "grid" });
     this.bands = [
       this.makeBand("client", words.clients, ["waits", "served", "answered", "failed"]),
@@ -152,16 +159,18 @@ class LaneView {
     });
     this.details = make(banner, "details");
     make(this.details, "summary", {}, words.each);
-    this.list = make(this.details, "ul", { tabindex: 0, "aria-label": words.each }); // each life as text, while it is open
+    this.list = make(this.details, "ul", { tabindex: 0, "aria-label": words.each });
     new ResizeObserver(() => this.measure()).observe(this.plot);
     this.measure();
   }
 
   makeBand(kind, name, states) {
     const bars = make(this.frame, "g", { class: "bars" });
-    const lasting = { "vector-effect": "non-scaling-stroke" };
-    const paths = states.map((state) => [state, make(bars, "path", { class: state, ...lasting })]);
-    return { kind, bars, paths: Object.fromEntries(paths), name: make(this.svg, "text", { class: "band" }, name) };
+    const paths = {};
+    for (const state of states) {
+      paths[state] = make(bars, "path", { class: state, "vector-effect": "non-scaling-stroke" });
+    }
+    return { kind, bars, paths, name: make(this.svg, "text", { class: "band" }, name) };
   }
 
   measure() {
@@ -178,7 +187,7 @@ class LaneView {
     for (const band of this.bands) band.pitch = null; // do not glide from the old size
   }
 
-  // Draw what was at a time, in a window of so many seconds. Rows glide to their place unless still.
+  // Draw what was at a time, in a window of so many seconds. Rows glide to their places, or not.
   draw(t, span, ticks, still) {
     if (!this.height) return;
     const seen = this.lane.lives.filter((life) => life.begin <= t && life.end > t - span);
@@ -210,8 +219,9 @@ class LaneView {
       band.top = top;
       rows[number].forEach((life, row) => (life.row = row));
       this.drawBand(band, rows[number]);
-      const along = this.right - this.left - t * scale;
-      set(band.bars, "transform", `translate(${along.toFixed(2)} ${top.toFixed(2)}) scale(${scale.toFixed(4)} ${band.pitch.toFixed(4)})`);
+      const x = (this.right - this.left - t * scale).toFixed(2);
+      const size = `${scale.toFixed(4)} ${band.pitch.toFixed(4)}`;
+      set(band.bars, "transform", `translate(${x} ${top.toFixed(2)}) scale(${size})`);
       set(band.name, "x", this.left - this.size * 0.6);
       set(band.name, "y", Math.min(top + this.size, this.height - this.size * 0.3));
       top += Math.max(rows[number].length * band.pitch, this.line) + gap;
@@ -247,7 +257,8 @@ class LaneView {
     const most = Math.floor(this.height / line);
     const band = ({ kind }) => this.bands[kind === "client" ? 0 : 1];
     const middle = (life) => band(life).top + (life.row + 0.4) * band(life).pitch;
-    const crowds = Object.groupBy(seen.filter(({ end }) => end > t), (life) => this.does(life));
+    const crowds = {};
+    for (const life of seen) if (life.end > t) (crowds[this.does(life)] ??= []).push(life);
     const sizes = Object.values(crowds).map(({ length }) => length);
     const fits = (limit) => sizes.reduce((sum, size) => sum + (size > limit ? 1 : size), 0) <= most;
     const limit = [Infinity, 3, 2].find(fits) ?? 1;
@@ -255,8 +266,8 @@ class LaneView {
     for (const [what, lives] of Object.entries(crowds)) {
       if (lives.length > limit) {
         const y = (middle(lives[0]) + middle(lives.at(-1))) / 2;
-        this.crowds[what] ??= {};
-        places.push({ what, of: this.crowds[what], y, to: y, text: this.words.crowd[what](lives.length) });
+        const text = this.words.crowd[what](lives.length);
+        places.push({ what, of: (this.crowds[what] ??= {}), y, to: y, text });
       } else {
         for (const life of lives) {
           const y = middle(life);
@@ -271,7 +282,7 @@ class LaneView {
       free = place.to + line;
     }
     free = this.height - line / 2;
-    for (const place of places.toReversed()) {
+    for (const place of [...places].reverse()) {
       place.to = Math.min(place.to, free);
       free = place.to - line;
     }
@@ -294,7 +305,8 @@ class LaneView {
     const em = this.size;
     set(of.label, "class", what);
     set(leader, "points", Math.abs(to - y) > 2 ? `${x + 2},${y} ${x + em * 0.5},${to}` : "");
-    set(words, "transform", `translate(${(x + em * 0.7).toFixed(1)} ${(to + em * 0.35).toFixed(1)})`);
+    set(words, "x", (x + em * 0.7).toFixed(1));
+    set(words, "y", (to + em * 0.35).toFixed(1));
     set(words.lastChild, "text", of.kind ? ` ${text}` : text);
     return of.label;
   }
@@ -358,9 +370,10 @@ class LaneView {
 
   sentence(seen, t) {
     const { words } = this;
-    const of = (state, role) =>
+    const of = (state) =>
       seen.filter((life) => life.end > t && life.now.state === state && life.role !== "server");
-    const [zombies, waiting, served, work] = ["zombie", "waits", "served", "works"].map(of);
+    const [zombies, waiting] = [of("zombie"), of("waits")];
+    const [served, work] = [of("served"), of("works")];
     const parts = [];
     if (zombies.length) parts.push(words.zombies(zombies.length));
     if (waiting.length) {
@@ -386,7 +399,8 @@ class LaneView {
     const wanted = new Set(items);
     for (const item of [...this.list.children]) if (!wanted.has(item)) item.remove();
     items.forEach((item, place) => {
-      if (this.list.children[place] !== item) this.list.insertBefore(item, this.list.children[place]);
+      const there = this.list.children[place];
+      if (there !== item) this.list.insertBefore(item, there);
     });
   }
 }
@@ -410,7 +424,7 @@ class Lifelines {
     this.hello = null;
     this.newest = 0; // the time of the youngest event
     this.begins = []; // times at which somebody came after a minute without clients
-    this.open = new Map(); // how many clients are there
+    this.guests = new Set(); // the clients that are there
     this.active = -Infinity; // when a client was last seen to do something
     this.t = 0;
     this.paused = true;
@@ -442,10 +456,10 @@ class Lifelines {
     this.newest = Math.max(this.newest, event.t);
     if (event.kind !== "client") return;
     const key = `${event.lane} ${event.id}`;
-    if (event.t - this.active > LONGEST && !this.open.size) this.begins.push(event.t);
+    if (event.t - this.active > LONGEST && !this.guests.size) this.begins.push(event.t);
     this.active = Math.max(this.active, event.t);
-    if (ENDS.includes(event.state)) this.open.delete(key);
-    else this.open.set(key, event);
+    if (ENDS.includes(event.state)) this.guests.delete(key);
+    else this.guests.add(key);
   }
 
   // Show a recording, and stand still at its begin.
@@ -545,7 +559,8 @@ class Lifelines {
     const view = [...this.views.values()].find(({ height }) => height);
     if (!view) return [];
     const wide = view.right - view.left;
-    const apart = [1, 2, 5, 10, 20, 30].find((step) => (step / this.span) * wide > view.size * 6) ?? 60;
+    const fits = (step) => (step / this.span) * wide > view.size * 6;
+    const apart = [1, 2, 5, 10, 20, 30].find(fits) ?? 60;
     const ticks = [];
     for (let ago = 0; ago < this.span; ago += apart) ticks.push(ago);
     while (this.axis.children.length < ticks.length) make(this.axis, "text");

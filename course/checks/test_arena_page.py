@@ -115,9 +115,9 @@ def test_a_slow_client_pressed_three_times_shows_three_running_clocks(arena, sho
         "The clocks do not run.",
     )
     assert re.fullmatch(
-        r"2 clients wait, the longest for \d s, 1 client is served", twin(page, "step03_wsgi")
+        r"2 clients wait, the longest for \d s, 1 is served", twin(page, "step03_wsgi")
     )
-    assert twin(page, "step04_fork") == "3 clients are served, 3 children work"
+    assert twin(page, "step04_fork") == "3 are served, 3 children work"
     wait_until(lambda: number(page, "step04_fork", "zombies") == 3, "On step 4 three zombies stay.")
 
 
@@ -135,7 +135,7 @@ def test_sentence_numbers_bars_and_list_say_the_same(arena, show):
         assert number(page, lane, "zombies") == count
         assert page.evaluate(BARS, [lane, "zombie"]) == count
     assert twin(page, "step04_fork") == "50 zombies"
-    assert twin(page, "step05_zombies") == "nobody is here"
+    assert twin(page, "step05_zombies") == "no client is here"
     assert labels(page, "step04_fork", "zombie") == ["50 zombies"]
     items = page.locator("[data-lane=step04_fork] li").all_inner_texts()
     assert sum(bool(re.fullmatch(r"\d+ zombie [\d.]+ s", item)) for item in items) == 50
@@ -339,7 +339,7 @@ def test_a_saved_minute_plays_with_no_server_behind_it(arena, show, tmp_path):
         assert page.evaluate("lifelines.newest") >= live
         assert number(page, "step04_fork", "zombies") == 50
         assert page.evaluate(BARS, ["step04_fork", "zombie"]) == 50
-        assert twin(page, "step05_zombies") == "nobody is here"
+        assert twin(page, "step05_zombies") == "no client is here"
         page.keyboard.press("l")
         wait_until(lambda: not page.evaluate("lifelines.paused"), "It does not play again.")
 
@@ -376,11 +376,11 @@ def test_lifelines_js_plays_a_recording_in_a_page_of_its_own(page, tmp_path):
     assert page.evaluate("lifelines.t") > 1.0, "It does not play."
     page.evaluate("lifelines.step(-60)")
     for seconds, sentence, texts in [
-        (0, "nobody is here", ["300 server"]),
+        (0, "no client is here", ["300 server"]),
         (1.5, "1 client waits, for 0 s", ["300 server", "slow 1 waits 0.5 s"]),
         (
             2.5,
-            "1 client is served, 1 child works",
+            "1 is served, 1 child works",
             ["300 server", "301 works 2.0 s", "slow 1 served 3.0 s"],
         ),
         (
