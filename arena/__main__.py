@@ -37,7 +37,7 @@ def main():
             parser.error(str(error))
         except (OSError, ValueError) as error:
             parser.error(f"argument --replay: {arguments.replay}: {error}")
-        lanes = None if replay else stack.enter_context(Lanes(own))
+        lanes = None if replay else Lanes(own)
         shown = replay or lanes.recording
 
         def stop(*_):
@@ -54,6 +54,8 @@ def main():
             )
         except OSError as error:
             parser.error(f"argument --port: {arguments.port}: {error}")
+        if lanes:
+            stack.enter_context(lanes)
         print(f"Arena on http://127.0.0.1:{server.effective_port}", flush=True)
         server.run()
 

@@ -40,6 +40,7 @@ class Lane:
         self.server = None  # the last one that was started
         self.address = None  # where it listens, or did
         self.busy = threading.Lock()  # held while it is being started, or runs
+        self.changing = threading.Lock()  # held while it is being started, or closed
         self.is_told_to_stop = False
         self.numbers = {}  # the last ones
 
@@ -57,15 +58,26 @@ class Lane:
         """Return whether its server runs."""
         return self.server is not None and self.server.process.returncode is None
 
+    def start(self):
+        """Start the server. Raises AssertionError, with its last words, or OSError."""
+        with self.changing:
+            if self.server:
+                self.server.kill()  # children that have outlived it
+            self.is_told_to_stop = False
+            environment = {"PYTHONPATH": os.pathsep.join(filter(None, PATH))}
+            self.server = Server(self.command, ROOT, environment)
+
+    def close(self):
+        """End the server and its children, for good."""
+        self.changing.acquire()  # and never release it: nothing is started any more
+        if self.server:
+            self.server.kill()
+
     def run(self, recording):
         """Start the server, and wait until it has ended; note both in a recording."""
-        if self.server:
-            self.server.kill()  # children that have outlived it
-        self.is_told_to_stop = False
-        environment = {"PYTHONPATH": os.pathsep.join(filter(None, PATH))}
         event = {"kind": "server", "lane": self.name}
         try:
-            self.server = Server(self.command, ROOT, environment)
+            self.start()
         except (AssertionError, OSError) as error:
             recording.note(event | {"state": "died", "words": str(error)})
         else:
@@ -81,7 +93,7 @@ class Lanes:
     """All lanes, their clients, and the recording of what happens."""
 
     def __init__(self, own=None):
-        """Start all servers that run here; own: the words of the command of one's own, or None."""
+        """Prepare all servers; own: the words of the command of one's own, or None."""
         self.lanes = lanes(own)
         self.runners = [lane for lane in self.lanes if not lane.why]
         self.recording = Recording(
@@ -99,8 +111,6 @@ class Lanes:
         self.table = Table(self.runners, self.clients.waiting, self.recording)
         self.is_closed = threading.Event()
         self.sampler = threading.Thread(target=self.sample, daemon=True)
-        self.sampler.start()
-        self.do("start")
 
     def do(self, action, names=None):
         """Do one of ACTIONS to the lanes of these names, at the same moment; None: to all.
@@ -129,6 +139,9 @@ class Lanes:
             self.is_closed.wait(max(EVERY / 5, begin + EVERY - time.monotonic()))
 
     def __enter__(self):
+        """Start all servers that run here."""
+        self.sampler.start()
+        self.do("start")
         return self
 
     def __exit__(self, *_):
@@ -136,8 +149,7 @@ class Lanes:
         self.is_closed.set()
         self.sampler.join()
         for lane in self.runners:
-            if lane.server:
-                lane.server.kill()
+            lane.close()
         self.recording.close()
 
 
