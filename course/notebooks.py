@@ -54,7 +54,6 @@ NOT_YET_ALONE = {
     "01_echo_socket.ipynb",
     "02_http_server.ipynb",
     "03_wsgi.ipynb",
-    "04_fork.ipynb",
     "05_zombies.ipynb",
     "06_prefork.ipynb",
 }
