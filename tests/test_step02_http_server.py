@@ -395,10 +395,11 @@ def test_ctrl_c_ends_it_while_it_serves_a_client(start):
 def test_an_unknown_page_gets_404(server):
     reply = get(server, "/no/such/page", to_end=True)
     assert reply.status == 404, f"GET /no/such/page got {reply.status} {reply.reason}, not 404."
+    length = reply.header("Content-Length")
     assert reply.is_whole, (
-        f"Content-Length of the 404 is {reply.header('Content-Length')}, but {len(reply.body)} "
-        f"bytes came after its headers: {reply.body[-60:]!r} are the last ones. One request gets "
-        "one response, with as many bytes of body as its head says."
+        f"The head of the 404 says Content-Length: {length}, but {len(reply.body)} bytes came "
+        f"after it. Beyond the body there is {reply.body[int(length or 0) :][:60]!r}. One request "
+        "gets one response, whose body is as long as its head says."
     )
 
 
@@ -1148,7 +1149,7 @@ def assert_served(server, request_bytes, statuses, rule):
     )
 
 
-@pytest.mark.lesson("framing-where-does-a-message-end")
+@pytest.mark.lesson("http-on-the-wire")
 @pytest.mark.parametrize(
     ("request_bytes", "statuses", "rule"), rows(GOOD_REQUESTS, "is a good request")
 )

@@ -526,6 +526,17 @@ def test_the_headers_wait_for_the_first_piece_that_is_not_empty(server):
     assert reply.body == b"the second answer", f"The body was {reply.body!r}."
 
 
+@pytest.mark.lesson("start_response")
+@new
+def test_a_header_may_come_twice(server):
+    headers = get(server, "/two_cookies").headers
+    cookies = [value for name, value in headers if name.lower() == "set-cookie"]
+    assert cookies == ["one=1", "two=2"], (
+        f"The application sent two Set-Cookie headers, one=1 and two=2, but {cookies} came. Send "
+        "the list of headers as it is, because a dict keeps only one header of each name."
+    )
+
+
 @pytest.mark.lesson("the-end-of-the-body")
 @new
 @pytest.mark.parametrize(

@@ -174,6 +174,11 @@ def one_piece(environ, start_response):
     return [b"all of it"]
 
 
+def two_cookies(environ, start_response):
+    start_response("200 OK", [*TEXT, ("Set-Cookie", "one=1"), ("Set-Cookie", "two=2")])
+    return [b"all of it"]
+
+
 def two_pieces(environ, start_response):
     start_response("200 OK", TEXT)
     return [b"one", b"two"]
