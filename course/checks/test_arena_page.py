@@ -16,14 +16,13 @@ from tests.harness import ROOT, wait_until
 STEPS = ["step03_wsgi", "step04_fork", "step05_zombies", "step06_prefork"]
 STATIC = ROOT / "arena" / "static"
 SIZES = [(390, 844), (1280, 720), (1920, 1080)]  # pixels
-DRAWN = """new Promise((resolve) => {
-  const draw = lifelines.draw;
-  let left = 10;
+# the times that so many drawings show
+TIMES = """(count) => new Promise((resolve) => {
+  const draw = lifelines.draw, times = [];
   lifelines.draw = function () {
     draw.call(this);
-    if (--left) return;
-    lifelines.draw = draw;
-    resolve();
+    times.push(this.t);
+    if (times.length === count) resolve(times);
   };
 })"""
 # how many bars of a lane have this state where the window ends
@@ -60,7 +59,7 @@ def show(page):
         own.append(arena.url)
         page.goto(arena.url)
         page.wait_for_selector("[data-lane]")
-        page.evaluate(DRAWN)
+        page.evaluate(TIMES, 10)
         return page
 
     yield open_at
@@ -166,7 +165,7 @@ def test_a_pid_can_be_selected_while_it_runs(arena, show):
     pid = page.locator("[data-lane=step06_prefork] .labels .server .name")
     text = pid.text_content()
     pid.dblclick()
-    page.evaluate(DRAWN)
+    page.evaluate(TIMES, 10)
     assert page.evaluate("String(getSelection())").strip() == text
     assert page.evaluate("getSelection().anchorNode.isConnected"), "The element was built again."
 
@@ -267,16 +266,7 @@ def test_on_a_phone_one_lane_is_shown_alone(arena, show, page):
 def test_who_prefers_less_motion_gets_two_drawings_a_second(arena, show, page):
     page.emulate_media(reduced_motion="reduce")
     show(arena)
-    times = page.evaluate(
-        """new Promise((resolve) => {
-          const draw = lifelines.draw, times = [];
-          lifelines.draw = function () {
-            draw.call(this);
-            times.push(this.t);
-            if (times.length === 4) resolve(times);
-          };
-        })"""
-    )
+    times = page.evaluate(TIMES, 4)
     gaps = [after - before for before, after in itertools.pairwise(times)]
     assert min(gaps) > 0.45, f"It moves every {gaps} seconds."
 
@@ -298,7 +288,7 @@ def test_a_stream_that_breaks_comes_back(arena, show):
     page.unroute("**/events")
     wait_until(lambda: message.inner_text() == "The arena answers again.", "It does not try again.")
     assert page.locator(".lane:visible").count() == 4
-    page.evaluate(DRAWN)
+    page.evaluate(TIMES, 10)
     assert any("503" in line for line in page.complaints)
     page.complaints.clear()
 
@@ -308,7 +298,7 @@ def test_another_arena_at_the_same_address_is_another_beginning(page):
         first.wait_for_servers(*STEPS)
         page.goto(first.url)
         page.wait_for_selector("[data-lane]")
-        page.evaluate(DRAWN)
+        page.evaluate(TIMES, 10)
         old = page.locator("[data-lane=step04_fork] .labels .server .name").text_content()
     wait_until(lambda: "does not answer" in page.inner_text("#message"), "It does not say it.")
     with Arena("--port", first.url.rpartition(":")[2]) as second:
@@ -344,6 +334,20 @@ def test_a_saved_minute_plays_with_no_server_behind_it(arena, show, tmp_path):
         wait_until(lambda: not page.evaluate("lifelines.paused"), "It does not play again.")
 
 
+def open_alone(page, folder, events):
+    """Open a page of files that plays a recording: lifelines.js, and no server."""
+    for name in ("lifelines.js", "arena.css"):
+        shutil.copy(STATIC / name, folder)
+    (folder / "page.js").write_text(
+        f"const lifelines = new Lifelines(document.body);\nlifelines.load({json.dumps(events)});"
+    )
+    (folder / "page.html").write_text(
+        '<!doctype html><meta charset="utf-8"><link rel="stylesheet" href="arena.css"><body>'
+        '<script src="lifelines.js"></script><script src="page.js"></script>'
+    )
+    page.goto((folder / "page.html").as_uri())
+
+
 def test_lifelines_js_plays_a_recording_in_a_page_of_its_own(page, tmp_path):
     lane = {"lane": "step04_fork", "title": "Step 4", "claim": "", "available": True, "why": ""}
     about = {"lane": "step04_fork"}
@@ -359,19 +363,10 @@ def test_lifelines_js_plays_a_recording_in_a_page_of_its_own(page, tmp_path):
         client | {"t": 6.5, "state": "answered", "words": "200 OK"},
         child | {"t": 6.5, "state": "zombie"},
     ]
-    for name in ("lifelines.js", "arena.css"):
-        shutil.copy(STATIC / name, tmp_path)
-    (tmp_path / "page.js").write_text(
-        f"const lifelines = new Lifelines(document.body);\nlifelines.load({json.dumps(events)});"
-    )
-    (tmp_path / "page.html").write_text(
-        '<!doctype html><meta charset="utf-8"><link rel="stylesheet" href="arena.css"><body>'
-        '<script src="lifelines.js"></script><script src="page.js"></script>'
-    )
-    page.goto((tmp_path / "page.html").as_uri())
+    open_alone(page, tmp_path, events)
     assert page.evaluate("lifelines.t") == 1.0, "It begins a second before the first client."
     page.evaluate("lifelines.play()")
-    page.evaluate(DRAWN)
+    page.evaluate(TIMES, 10)
     page.evaluate("lifelines.pause()")
     assert page.evaluate("lifelines.t") > 1.0, "It does not play."
     page.evaluate("lifelines.step(-60)")
@@ -394,6 +389,29 @@ def test_lifelines_js_plays_a_recording_in_a_page_of_its_own(page, tmp_path):
         assert sorted(page.locator(".labels text").all_text_contents()) == texts
     assert page.evaluate("lifelines.t") == 9.0, "It ends when the recording was saved."
     assert not page.complaints, f"The browser's console shows: {page.complaints}"
+
+
+def test_with_two_hundred_processes_a_lane_it_moves_five_times_a_second(page, tmp_path):
+    lanes = [{"lane": n, "title": n, "claim": "", "available": True, "why": ""} for n in STEPS]
+    events = [{"kind": "hello", "lanes": lanes, "now": 60.0, "replay": True}]
+    for number in range(230):
+        t = 1 + number * 0.1 if number > 190 else 1.0
+        for lane in STEPS:
+            client = {"kind": "client", "lane": lane, "id": number, "what": "slow", "words": ""}
+            child = {"kind": "process", "lane": lane, "pid": number, "role": "child"}
+            events += [client | {"t": t, "state": "waits"}, child | {"t": t, "state": "works"}]
+            events += [client | {"t": t + 1, "state": "served"}]
+            if number > 190:
+                events += [client | {"t": t + 2, "state": "answered"}]
+                events += [child | {"t": t + 2, "state": "zombie"}]
+    page.set_viewport_size({"width": 1920, "height": 1080})
+    open_alone(page, tmp_path, [events[0], *sorted(events[1:], key=lambda event: event["t"])])
+    page.evaluate("lifelines.step(18)")
+    page.evaluate("lifelines.play()")
+    times = page.evaluate(TIMES, 20)
+    assert len(page.query_selector_all(".bars path")) == 4 * 6
+    gaps = sorted(after - before for before, after in itertools.pairwise(times))
+    assert gaps[len(gaps) // 2] < 0.2, f"It moves every {gaps} seconds."
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
