@@ -15,6 +15,8 @@ import os
 import re
 import shlex
 import shutil
+import socket
+import struct
 import sys
 import tempfile
 import textwrap
@@ -207,6 +209,13 @@ def script_cell(line, cell):
 
 if shell := get_ipython():
     shell.register_magic_function(script_cell, "cell", "python")  # in the place of IPython's own
+
+
+def reset(connection):
+    """Close a connection by a reset."""
+    linger = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)  # on, 0 seconds
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+    connection.close()
 
 
 def processes(server):
