@@ -45,6 +45,7 @@ VARIES = [
     (r"\b\d+(\.\d+)? ?(s|ms|µs|us|seconds|milliseconds)\b", "TIME"),
     (r"\b\d+(\.\d+)? ?(KiB|MiB|kB|MB)\b", "SIZE"),
     (r"\b\d+ \(by chance\)", "N (by chance)"),
+    (r"\b\d+\.\d+ times as long", "N times as long"),
     (r"\b(core dumped|no core dump)\b", "CORE"),
 ]
 
@@ -54,7 +55,6 @@ NOT_YET_ALONE = {
     "02_http_server.ipynb",
     "03_wsgi.ipynb",
     "05_zombies.ipynb",
-    "06_prefork.ipynb",
 }
 
 # What runs behind the first code cell, and before each experiment.

@@ -262,12 +262,16 @@ def print_table(headings, rows):
         print("  ".join(map(str.ljust, row, widths)).rstrip())
 
 
-def show_function(step, name, file="server.py"):
-    """Show the source of a function, from the file as it is now."""
+def function_of(step, name, file="server.py"):
+    """Return the source of a function, from the file as it is now."""
     text = (ROOT / step / file).read_text("utf-8")
     [function] = [node for node in ast.walk(ast.parse(text)) if getattr(node, "name", "") == name]
-    lines = text.splitlines()[function.lineno - 1 : function.end_lineno]
-    show_block("python", "\n".join(lines))
+    return "\n".join(text.splitlines()[function.lineno - 1 : function.end_lineno])
+
+
+def show_function(step, name, file="server.py"):
+    """Show the source of a function, from the file as it is now."""
+    show_block("python", function_of(step, name, file))
 
 
 def connections(port):

@@ -43,6 +43,7 @@ def plot_lines(title, x_label, y_label, lines, alt, colors=None, steps=False, lo
         axes.plot(x, y, color=color, linestyle=style, marker=marker, label=name, **options)
     axes.set(title=title, xlabel=x_label, ylabel=y_label)
     axes.set_yscale("log" if log else "linear")
+    axes.yaxis.set_major_formatter("{x:g}")  # 100, and not 10 to the power of 2
     axes.set_ylim(bottom=0.8 if log else 0)
     if len(lines) > 1:
         axes.legend()
