@@ -132,6 +132,8 @@ def pytest_runtest_makereport(item):
             first, *traceback = server.state(since, seconds).splitlines()
             if traceback and traceback[-1].strip() in report.longreprtext:  # it is there already
                 first, traceback = first.replace(" Its last traceback:", ""), []
+            if RUNS in report.longreprtext:  # when the message was written
+                first = first.replace("The server has ended", "Since then it has ended")
             if first not in report.longreprtext and (traceback or first != RUNS):
                 report.sections.append(("the server", "\n".join([first, *traceback])))
     if report.failed and (section := dict(item.user_properties).get("lesson")):

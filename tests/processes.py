@@ -108,8 +108,9 @@ def check_prints_once(server, stream, number, hint):
     output = "\n".join(server.output(stream))
     counts = [output.count("<first>"), output.count("<second>")]
     assert counts == [1, 1], (
-        "The application wrote <first> and <second>, without a line end, and they are on "
-        f"{stream} {counts} times, not once each. {hint} On {stream} there is:\n{output}"
+        "The application wrote <first> and <second>, without a line end, and they came out on "
+        f"{stream} {counts[0]} and {counts[1]} times, not once each. {hint} On {stream} there is "
+        + (f"this:\n{output}" if output else "nothing.")
     )
 
 

@@ -411,29 +411,48 @@ if b"/ends" in request:
 """
 
 
+def run_tests(folder, tests):
+    """Run tests against a server that ends now and then; return what pytest printed."""
+    (folder / "test_some.py").write_text(tests)
+    serve = textwrap.indent(ENDS, "    ")
+    (folder / "server.py").write_text(SERVER.format(serve=serve, flush=True))
+    command = [sys.executable, "-m", "pytest", "-c", ROOT / "pyproject.toml", "-p", "no:randomly"]
+    return subprocess.run(
+        [*command, "-q", folder / "test_some.py", "--server", folder / "server.py"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    ).stdout
+
+
+LATER = """
+from tests.harness import connect
+def test_later(server):
+    state = server.state()
+    connect(server).sendall(b"/fails")
+    assert False, state
+"""
+
+
+def test_a_message_does_not_say_that_a_server_runs_and_that_it_has_ended(tmp_path):
+    said = run_tests(tmp_path, LATER)
+    assert RUNS in said and "Since then it has ended, with exit status 1. Its last" in said, said
+
+
 def test_a_server_that_ends_fails_one_test_and_not_those_after_it(tmp_path):
     """It may end while a test passes, or after it, or instead of an answer.
 
     One that does not end, but fails a test, may hang: the next test has another one.
     """
-    (tmp_path / "test_some.py").write_text(TESTS)
-    serve = textwrap.indent(ENDS, "    ")
-    (tmp_path / "server.py").write_text(SERVER.format(serve=serve, flush=True))
-    command = [sys.executable, "-m", "pytest", "-c", ROOT / "pyproject.toml", "-p", "no:randomly"]
-    done = subprocess.run(
-        [*command, "-q", tmp_path / "test_some.py", "--server", tmp_path / "server.py"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    red = re.findall(r"^(FAILED|ERROR) \S*::(\w+)", done.stdout, re.MULTILINE)
+    said = run_tests(tmp_path, TESTS)
+    red = re.findall(r"^(FAILED|ERROR) \S*::(\w+)", said, re.MULTILINE)
     wanted = [("FAILED", "test_no_answer"), ("FAILED", "test_wrong")]
     wanted += [("ERROR", "test_during"), ("ERROR", "test_between")]
-    assert red == wanted, done.stdout
-    assert RUNS not in done.stdout, "It goes without saying."
+    assert red == wanted, said
+    assert RUNS not in said, "It goes without saying."
     ended = "The server has ended, with exit status 3."
-    assert f"The server ended during this test. {ended}" in done.stdout
-    assert f"The server ended after the test before. {ended}" in done.stdout
-    messages = done.stdout.partition("short test summary")[0]  # which quotes them whole under CI
-    assert messages.count("ended, with exit status 1. Its last traceback:") == 1, done.stdout
+    assert f"The server ended during this test. {ended}" in said
+    assert f"The server ended after the test before. {ended}" in said
+    messages = said.partition("short test summary")[0]  # which quotes them whole under CI
+    assert messages.count("ended, with exit status 1. Its last traceback:") == 1, said
