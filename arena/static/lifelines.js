@@ -479,8 +479,9 @@ class Lifelines {
     if (first || !this.paused) this.play();
   }
 
-  // Go on: from here in a recording, and with what is now in an arena that runs.
+  // Go on: from here in a recording, or anew at its end, and with what is now in an arena that runs.
   play() {
+    if (this.live === null && this.t >= this.newest) this.t = this.first;
     const here = performance.now() / 1000 - this.t;
     this.behind = this.again ? here : (this.live ?? here);
     this.paused = false;
