@@ -54,7 +54,6 @@ NOT_YET_ALONE = {
     "00_start_here.ipynb",
     "02_http_server.ipynb",
     "03_wsgi.ipynb",
-    "05_zombies.ipynb",
 }
 
 # What runs behind the first code cell, and before each experiment.
