@@ -123,7 +123,7 @@ function set(element, name, value) {
 
 // The picture of one lane. Its elements are changed while time goes on, and never built again.
 class LaneView {
-  constructor(parent, lane, words) {
+  constructor(parent, lane, words, redraw) {
     const { info } = lane;
     this.lane = lane;
     this.words = words;
@@ -133,6 +133,7 @@ class LaneView {
     const banner = make(this.element, "header");
     const heading = make(banner, "h2", { id });
     make(heading, "b", {}, info.title);
+    heading.append(" "); // else the two are read as one word
     make(heading, "span", { class: "claim" }, info.claim);
     this.ended = make(banner, "p", { class: "ended", role: "status" });
     this.twin = make(banner, "p", { class: "twin" });
@@ -141,7 +142,7 @@ class LaneView {
       return;
     }
     this.plot = make(this.element, "div", { class: "plot" });
-    this.svg = make(this.plot, "svg", { "aria-hidden": "true" });
+    this.svg = make(this.plot, "svg", { "aria-hidden": "true", preserveAspectRatio: "none" });
     this.frame = make(this.svg, "svg", { class: "frame" }); // cuts off what lies outside
     this.grid = make(this.frame, "g", { class: "grid" });
     this.bands = [
@@ -160,7 +161,10 @@ class LaneView {
     this.details = make(banner, "details");
     make(this.details, "summary", {}, words.each);
     this.list = make(this.details, "ul", { tabindex: 0, "aria-label": words.each });
-    new ResizeObserver(() => this.measure()).observe(this.plot);
+    new ResizeObserver(() => {
+      this.measure();
+      redraw();
+    }).observe(this.plot);
     this.measure();
   }
 
@@ -178,9 +182,11 @@ class LaneView {
     this.size = parseFloat(style.fontSize);
     this.line = this.size * 1.15;
     this.left = parseFloat(style.getPropertyValue("--left")) * this.size;
-    this.right = this.plot.clientWidth - parseFloat(style.getPropertyValue("--right")) * this.size;
+    this.width = this.plot.clientWidth;
+    this.right = this.width - parseFloat(style.getPropertyValue("--right")) * this.size;
     this.height = this.plot.clientHeight;
     if (!this.height) return; // the lane is hidden
+    set(this.svg, "viewBox", `0 0 ${this.width} ${this.height}`); // paper may have another size
     set(this.frame, "x", this.left);
     set(this.frame, "width", Math.max(1, this.right - this.left));
     set(this.frame, "height", this.height);
@@ -410,7 +416,8 @@ class Lifelines {
   constructor(parent, words = WORDS) {
     this.words = words;
     this.lanes = make(parent, "div", { class: "lanes" });
-    this.axis = make(make(parent, "div", { class: "axis", "aria-hidden": "true" }), "svg");
+    const axis = make(parent, "div", { class: "axis", "aria-hidden": "true" });
+    this.axis = make(axis, "svg", { preserveAspectRatio: "none" });
     this.still = matchMedia("(prefers-reduced-motion: reduce)");
     this.ondraw = () => {}; // called after each drawing
     this.clear();
@@ -446,7 +453,7 @@ class Lifelines {
     this.clear();
     this.hello = hello;
     for (const info of hello.lanes) {
-      const view = new LaneView(this.lanes, new Lane(info), this.words);
+      const view = new LaneView(this.lanes, new Lane(info), this.words, () => this.draw());
       this.views.set(info.lane, view);
     }
   }
@@ -559,6 +566,7 @@ class Lifelines {
   drawAxis() {
     const view = [...this.views.values()].find(({ height }) => height);
     if (!view) return [];
+    set(this.axis, "viewBox", `0 0 ${view.width} ${view.size * 1.5}`);
     const wide = view.right - view.left;
     const fits = (step) => (step / this.span) * wide > view.size * 6;
     const apart = [1, 2, 5, 10, 20, 30].find(fits) ?? 60;
