@@ -596,8 +596,6 @@ def test_the_stop_waits_ten_seconds_and_no_longer(start, gate):
     idle = start(APPLICATION)
     used = processor_seconds(idle)
     for stop, seconds, server, pid in stop_with_endless_requests(start, gate, APPLICATION):
-        with contextlib.suppress(ProcessLookupError):  # else the server's output has no end
-            os.kill(pid, signal.SIGKILL)
         assert seconds, (
             f"{stop} came, one child does not finish, and the server still waits for it after "
             f"{STOP_SECONDS + ROOM} seconds. A child that takes longer than {STOP_SECONDS} "
@@ -607,6 +605,8 @@ def test_the_stop_waits_ten_seconds_and_no_longer(start, gate):
             f"{stop} came, and the server ended after {seconds:.1f} seconds. Children have "
             f"{STOP_SECONDS} seconds to finish their answers."
         )
+        with contextlib.suppress(ProcessLookupError):  # else the server's output has no end
+            os.kill(pid, signal.SIGKILL)
         check_end(server)
     assert used() < 1, (
         f"A server that had no client used {used():.1f} seconds of processor time in about "
