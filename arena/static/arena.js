@@ -29,6 +29,11 @@ function say(text) {
   if (find("message").textContent !== text) find("message").textContent = text;
 }
 
+// Say whether a button is on.
+function tell(button, on) {
+  button.setAttribute("aria-pressed", on);
+}
+
 // Follow the arena. What a broken stream missed comes when it is there again.
 function listen() {
   const stream = new EventSource("/events");
@@ -92,7 +97,7 @@ function choose(lane) {
 }
 
 function show() {
-  for (const button of choice.children) button.ariaPressed = shown.has(button.dataset.lane);
+  for (const button of choice.children) tell(button, shown.has(button.dataset.lane));
   for (const [name, { element, lane }] of lifelines.views) {
     element.hidden = lane.info.available && !shown.has(name);
   }
@@ -130,12 +135,12 @@ function press(event) {
 }
 
 function projector() {
-  find("projector").ariaPressed = document.documentElement.classList.toggle("projector");
+  tell(find("projector"), document.documentElement.classList.toggle("projector"));
 }
 
 lifelines.ondraw = () => {
   const { again, live, paused } = lifelines;
-  find("again").ariaPressed = again && live !== null;
+  tell(find("again"), again && live !== null);
   find("pause").firstElementChild.textContent = paused ? TEXT.play : TEXT.pause;
 };
 find("pause").addEventListener("click", () => {

@@ -139,6 +139,7 @@ class LaneView {
     this.twin = make(banner, "p", { class: "twin" });
     if (!info.available) {
       set(this.twin, "text", info.why);
+      this.element.classList.add("missing");
       return;
     }
     this.plot = make(this.element, "div", { class: "plot" });

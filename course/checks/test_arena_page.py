@@ -10,7 +10,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 from course.browser import needs_chromium
-from course.checks.test_arena import Arena, needs_fork
+from course.checks.test_arena import NO_FORK, Arena, needs_fork
 from tests.harness import PATIENCE, ROOT, wait_until
 
 STEPS = ["step03_wsgi", "step04_fork", "step05_zombies", "step06_prefork"]
@@ -297,6 +297,16 @@ def test_a_stream_that_breaks_comes_back(arena, show):
     page.evaluate(TIMES, 10)
     assert any("503" in line for line in page.complaints)
     page.complaints.clear()
+
+
+def test_without_fork_the_page_says_why_lanes_are_missing(show):
+    with Arena(program=("-c", NO_FORK)) as arena:
+        arena.wait_for_servers("step03_wsgi")
+        page = show(arena)
+        assert "os.fork" in twin(page, "step04_fork")
+        assert page.get_by_role("button", name="Step 4").is_disabled()
+        page.keyboard.press("c")
+        wait_until(lambda: "Client: sent to all" in page.inner_text("#message"), "Nothing is sent.")
 
 
 def test_another_arena_at_the_same_address_is_another_beginning(page):
