@@ -11,7 +11,7 @@ const SHORTEST = 10; // seconds that the window shows at first
 const LONGEST = 60; // seconds to which it grows
 const FOREVER = 1e5; // seconds that a bar without an end is long; the plot's edge cuts it off
 const FRAME = 1 / 31; // seconds between two drawings, at least
-const BAR = 1.75; // the height of a row where there is room, in heights of a letter
+const BAR = 1.75; // the height of a row where there is room, in sizes of the letters
 const DENSE = 4; // below this height of a row, bars touch each other
 const ENDS = ["gone", "answered", "failed"];
 
@@ -213,7 +213,7 @@ class LaneView {
     const rows = this.bands.map(({ kind }) => seen.filter((life) => life.kind === kind));
     const gap = this.size * 0.7;
     const room = this.height - 3 * gap;
-    const tallest = BAR * this.size;
+    const tallest = Math.max(BAR * this.size, this.height / 12);
     // Where rows are thin, those of processes are twice as high: zombies are seen from afar.
     const same = room / Math.max(1, seen.length);
     const thin = room / (rows[0].length + 2 * rows[1].length);
