@@ -38,7 +38,8 @@ VARIES = [
     (r"\b(curl|python-requests|Chrome|Chromium|version|Python)(/| )\d+(\.\d+)+", r"\1 VERSION"),
     (r"(Accept-Encoding: gzip, deflate), zstd", r"\1"),  # from Python 3.14 on
     (r"\b\d+ recv calls", "SEVERAL recv calls"),
-    (r"\((checked here just now|not checked: .* is not here)\)", "(CHECKED)"),
+    (r"\(sent (just now|on 23 November 2026: .* is not here)\)", "(SENT)"),
+    (r"(?m)^(sec-ch-ua[\w-]*|User-Agent: Mozilla|Accept-Language)\b.*", r"\1 VALUE"),
     (r"(curl|browser) +(not )?here\b", r"\1 HERE"),
     (r"(?i)\b(pid|ppid|process|child|parent|group|orphan)(:| is| =|=)? ?\d+\b", r"\1 PID"),
     (r"(fork returned) [1-9]\d*", r"\1 PID"),
@@ -52,7 +53,6 @@ VARIES = [
 # Notebooks whose experiments still need each other: take the name away when yours no longer do.
 NOT_YET_ALONE = {
     "00_start_here.ipynb",
-    "02_http_server.ipynb",
     "03_wsgi.ipynb",
 }
 
