@@ -51,10 +51,7 @@ VARIES = [
 ]
 
 # Notebooks whose experiments still need each other: take the name away when yours no longer do.
-NOT_YET_ALONE = {
-    "00_start_here.ipynb",
-    "03_wsgi.ipynb",
-}
+NOT_YET_ALONE = set()
 
 # What runs behind the first code cell, and before each experiment.
 NOTE = "_first = dict(globals())"
