@@ -72,7 +72,7 @@ class Recording:
         it is not known any more, hello and everything that is kept come first.
         """
         name, _, number = last.partition("-")
-        number = int(number) if name == self.name and number.isdigit() else 0
+        number = int(number) if name == self.name and number.isdecimal() else 0
         with self.changed:
             known = max(1, self.dropped) <= number <= self.count
             batch = [] if known else [self.hello | {"now": self.now()}]

@@ -5,7 +5,6 @@ import contextlib
 import functools
 import json
 import os
-import shutil
 import signal
 import struct
 import subprocess
@@ -27,6 +26,24 @@ NO_FORK = "import os, runpy; del os.fork; runpy.run_module('arena', run_name='__
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="steps 4 to 6 need os.fork")
 
 
+OWN = """
+import importlib, sys
+from wsgiref.simple_server import make_server
+module, name = sys.argv[1].split(":")
+server = make_server("127.0.0.1", 0, getattr(importlib.import_module(module), name))
+print("Listening on http://127.0.0.1:%d" % server.server_port, flush=True)
+server.serve_forever()
+"""
+FAMILY = """
+import os, socket, time
+listener = socket.create_server(("127.0.0.1", 0))
+print("Listening on 127.0.0.1:%d" % listener.getsockname()[1], flush=True)
+if os.fork() == 0:
+    while not os.path.exists({switch!r}):
+        time.sleep(0.01)
+    os.fork()
+time.sleep(60)
+"""
 LISTENS = """
 import socket
 listener = socket.create_server(("127.0.0.1", 0))
@@ -167,7 +184,7 @@ def test_two_slow_clients_are_served_one_after_the_other_on_step_3_and_together_
         served, answered = (
             slow(2, lane="step04_fork", state=state) for state in ("served", "answered")
         )
-        assert max(e["t"] for e in served) < min(e["t"] for e in answered), "One waited."
+        assert max(e["t"] for e in served) + 1 < min(e["t"] for e in answered), "One waited."
         first, second = slow(2, lane="step03_wsgi", state="served")
         answered = slow(lane="step03_wsgi", state="answered")[0]
         assert first["id"] == answered["id"] != second["id"]
@@ -248,6 +265,7 @@ def test_on_step_3_a_crash_ends_the_server_and_it_can_be_started_again():
         wait_until(lambda: arena.numbers("step03_wsgi")["descriptors"] is None, "It is dead.")
         arena.do("client", "step03_wsgi")
         arena.wait(kind="client", what="client", state="failed", words="connection refused")
+        wait_until(lambda: arena.numbers("step03_wsgi")["waiting"] == 0, "It does not wait.")
         arena.do("start", "step03_wsgi")
         arena.wait(2, kind="server", lane="step03_wsgi", state="runs")
         arena.do("client", "step03_wsgi")
@@ -258,6 +276,8 @@ def test_on_step_3_a_crash_ends_the_server_and_it_can_be_started_again():
 def test_stop_is_SIGTERM_for_all_lanes_at_once():
     with Arena() as arena:
         arena.wait_for_servers(*STEPS)
+        arena.do("slow", "step04_fork")
+        arena.wait(kind="client", state="served")
         arena.do("stop")
         words = {
             name: arena.wait(kind="server", lane=name, state="stopped")[0]["words"]
@@ -265,17 +285,23 @@ def test_stop_is_SIGTERM_for_all_lanes_at_once():
         }
         by_signal = "the signal SIGTERM"  # steps 3 and 4 do nothing about it
         assert list(words.values()) == [by_signal, by_signal, "exit status 0", "exit status 0"]
-        arena.do("start", "step05_zombies")
-        arena.wait(2, kind="server", lane="step05_zombies", state="runs")
         assert not arena.find(kind="server", state="died")
+        arena.do("start", "step03_wsgi")
+        arena.wait(2, kind="server", lane="step03_wsgi", state="runs")
+        arena.do("crash", "step03_wsgi")
+        arena.wait(kind="server", lane="step03_wsgi", state="died")
+        arena.do("start", "step04_fork")
+        words = arena.wait(kind="client", what="slow", state="failed")[0]["words"]
+        assert "cut" in words, "The old server's child went on beside the new server."
 
 
 def test_ones_own_server_has_a_lane(tmp_path):
-    shutil.copytree(ROOT / "step03_wsgi", tmp_path / "my server")
-    with Arena("--server", tmp_path / "my server" / "server.py") as arena:
+    own = tmp_path / "my server.py"
+    own.write_text(OWN)
+    with Arena("--server", own) as arena:
         hello = arena.wait(kind="hello")[0]
         assert [lane["lane"] for lane in hello["lanes"]] == [*STEPS, "own"]
-        assert hello["lanes"][-1]["claim"] == "server.py"
+        assert hello["lanes"][-1]["claim"] == "my server.py"
         arena.wait(kind="server", lane="own", state="runs")
         arena.do("client", "own")
         arena.wait(kind="client", lane="own", state="answered")
@@ -314,8 +340,11 @@ def test_a_stream_comes_back_after_a_break_and_nothing_is_lost(arena):
     assert all(events.count(event) == 1 for event in events), "Something came twice."
 
 
-@pytest.mark.parametrize("last", ["another-3", "3", "another", "-", "x-\u00b2"])
+@pytest.mark.parametrize("last", ["another-3", "3", "another", "-", "{}-", "{}-\u00b2", "{}-99999"])
 def test_a_stream_of_another_run_begins_anew(arena, last):
+    with arena.open_stream() as stream:
+        number, _ = next(batches(stream))
+    last = last.format(number.partition("-")[0])
     with arena.open_stream(**{"Last-Event-ID": last}) as stream:
         _, events = next(batches(stream))
     assert events[0]["kind"] == "hello" and len(events) > 1
@@ -455,9 +484,35 @@ def test_what_the_system_does_not_tell_is_null(monkeypatch, error):
     lane = lanes.lanes()[0]
     with lanes.Server(lane.command, ROOT) as lane.server:
         recording = Recording({"kind": "hello", "replay": False})
-        lanes.Table([lane], collections.Counter(), recording).look()
+        table = lanes.Table([lane], collections.Counter(), recording)
+        gone = 2**22 + 1  # no process has such a PID now, but one of a lane may have it later
+        table.look()
+        table.others.add(gone)
+        table.look()
+        assert gone not in table.others
         numbers = next(e for e in recording.minute() if e["kind"] == "numbers")
         assert numbers["descriptors"] is None and numbers["at_work"] == 0
+
+
+def test_a_zombie_is_asked_nothing_and_a_server_is_none():
+    class Process:
+        def status(self):
+            return psutil.STATUS_ZOMBIE
+
+    assert lanes.Seen(Process(), None, "child", "works").look() == "zombie"
+    assert lanes.Seen(None, None, "child", "zombie").look() == "zombie"
+    assert lanes.Seen(Process(), None, "server", "works").look() == "works", "We collect it."
+
+
+@needs_fork
+def test_a_childs_child_belongs_to_its_lane_too(tmp_path):
+    own, switch = tmp_path / "server.py", tmp_path / "switch"
+    own.write_text(FAMILY.format(switch=str(switch)))
+    with Arena("--server", own) as arena:
+        child = functools.partial(arena.wait, kind="process", lane="own", role="child")
+        child(state="works")
+        switch.touch()
+        assert len({e["pid"] for e in child(2, state="works")}) == 2
 
 
 def test_what_lasts_is_kept_and_what_was_over_a_minute_ago_is_not():
@@ -481,6 +536,7 @@ def test_what_lasts_is_kept_and_what_was_over_a_minute_ago_is_not():
     recording.began -= 70
     new = {"kind": "client", "lane": "b", "id": 2, "state": "served"}
     recording.note(new)
+    assert len(recording.events) == 5, "It forgets while it goes on."
     kept = [{key: e[key] for key in e if key != "t"} for e in recording.minute()[1:]]
     assert kept == [old[0], old[1], old[6], old[8], new]
     _, events = next(recording.follow(early))
