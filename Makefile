@@ -39,7 +39,7 @@ help: ## list these commands
 doctor: ## look whether this machine has what the course needs
 	@$(PYTHON) -m course.doctor
 
-setup: ## make .venv, or mend it, and install what the tests need; the others do so, too
+setup: ## make .venv, or fix it, and install what the tests need; the others do so, too
 	@$(INSTALL) $(FOR_LEARNERS)
 
 start: setup ## begin a step: STEP=04 copies step 3 into mine/; STEP=02 STAGE=3 begins a stage

@@ -175,7 +175,7 @@ def main():
         print(f"  {sign or 'ok'}  {text}")
         signs.append(sign)
     if any(signs):
-        print("\nA line with !! must be mended before you begin. One with -- can wait.")
+        print("\nFix what a line with !! names before you begin, while -- can wait.")
     return 1 if NEEDED in signs else 0
 
 

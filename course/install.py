@@ -1,4 +1,4 @@
-"""Make the virtual environment .venv, or mend it, and install packages into it (make setup).
+"""Make the virtual environment .venv, or fix it, and install packages into it (make setup).
 
     python3 -m course.install                  what the tests of the steps need
     python3 -m course.install FILE ...         what these requirements files name
@@ -10,6 +10,7 @@ runs on a Python that is too old for the course, too: to say so in one line.
 import argparse
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -62,8 +63,8 @@ def prepare(venv, named):
         remove(venv, there)
         make(venv)
     if not shutil.which("uv") and not has_module(python_in(venv), "pip"):
-        mend = [str(python_in(venv)), "-m", "ensurepip"]  # uv makes it without pip
-        if subprocess.call(mend, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
+        fix = [str(python_in(venv)), "-m", "ensurepip"]  # uv makes it without pip
+        if subprocess.call(fix, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
             sys.exit(NO_VENV.format(*version_of(python_in(venv))))
 
 
@@ -121,7 +122,7 @@ def install(venv, files):
 
 
 def main():
-    """Read the command line, make or mend the virtual environment, and install."""
+    """Read the command line, make or fix the virtual environment, and install."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -134,4 +135,5 @@ def main():
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without a traceback
     main()

@@ -46,7 +46,7 @@ def test_a_python_that_is_too_old_is_told(tmp_path):
     done = run(tmp_path, "-c", OLD, "course.doctor")
     assert done.returncode == 1
     assert line(done, "too old")[0] == "!!" and "PYTHON=" in line(done, "too old")[1]
-    assert "!! must be mended" in done.stdout
+    assert "Fix what a line with !! names" in done.stdout
 
 
 @pytest.mark.parametrize("python", OLD_PYTHONS, ids=str)

@@ -1,4 +1,4 @@
-"""The virtual environment: made, mended, or one line that says what to do (make setup)."""
+"""The virtual environment: made, fixed, or one line that says what to do (make setup)."""
 
 import ast
 import os
