@@ -456,9 +456,13 @@ def test_axe_finds_no_barrier(arena, browser, scheme):
         page.goto(f"{arena.url}/#step03_wsgi,step04_fork,step06_prefork")
         page.wait_for_selector("[data-lane]")
         page.keyboard.press("s")
-        page.wait_for_selector(".at_work.some")
+        page.keyboard.press("b")
         page.click("[data-lane=step04_fork] summary")
-        page.wait_for_selector("[data-lane=step04_fork] li")
+        items = page.locator("[data-lane=step04_fork] li")
+        wait_until(
+            lambda: items.count() > 100,
+            lambda: f"The list has {items.count()} items: {items.all_inner_texts()}",
+        )
         for width, height in SIZES:
             page.set_viewport_size({"width": width, "height": height})
             page.evaluate(TIMES, 2)
