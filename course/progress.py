@@ -162,9 +162,11 @@ def no_server(server, step, stage):
     if is_mine(server):
         begin = loop_command("start", step or STEPS[0], stage)
         return f"There is no {shown(server)}. To begin: {begin}"
+    name = shown(server)
+    problem = f"{name} is no program." if Path(server).exists() else f"There is no {name}."
     return (
-        f"There is no {shown(server)}. A server is a Python file, or a command whose first word "
-        "is a program."
+        f"{problem} A server is a Python file, or a command whose first word is a program, such as "
+        "'node server.js'."
     )
 
 

@@ -852,7 +852,8 @@ def assert_ctrl_c_ends(server):
     status = server.wait()
     assert "Traceback" not in "\n".join(server.output("stderr")), (
         "Ctrl-C is no mistake, but the server answered it with a traceback. Python raises "
-        f"KeyboardInterrupt, so let main catch it and end.\n{server.report()}"
+        "KeyboardInterrupt, so let main catch it and end, and catch what a library raises in its "
+        f"place, too.\n{server.report()}"
     )
     # Where a language has no word for signals, the signal itself ends it. A shell calls that 130.
     assert status in (0, -signal.SIGINT, 128 + signal.SIGINT), (
@@ -954,12 +955,12 @@ def assert_it_does_not_start(server, why):
     )
     assert not listens(), (
         f"{why} The server listens all the same, so nobody notices the mistake. It must say on "
-        "standard error what is wrong, and end with status 2."
+        "standard error what is wrong, and end with a status other than 0, such as 2."
     )
     status = server.wait()
     assert status != 0, (
         f"{why} The server ended with status 0, as if all were well. After such a mistake the "
-        f"status should be 2.\n{server.report()}"
+        f"status should be another, such as 2.\n{server.report()}"
     )
 
 

@@ -256,6 +256,13 @@ def test_a_server_that_cannot_be_run_is_one_line(course, server):
     assert_one_line(loop(course, "04", "--server", server), "There is no", "A server is a")
 
 
+def test_a_file_that_is_no_program_is_named(course, tmp_path):
+    script = tmp_path / "server.js"
+    script.touch()
+    done = loop(course, "02", "--server", script)
+    assert_one_line(done, "is no program", "such as 'node server.js'")
+
+
 @pytest.mark.parametrize("step", STEPS[1:])
 def test_check_is_red_at_first_and_says_what_to_do_next(course, step):
     loop(course, step[4:6], "--start")
