@@ -313,7 +313,9 @@ def prove_step05_1(folder):
         logged(server, r"child \d+ ended with exit status 0$")
         with connect(server) as connection:
             connection.sendall(b"GET ")
-            [child] = wait_until(lambda: children(server), "Not yet: there is no child.")
+            [child] = wait_until(
+                lambda: children(server), "Not yet: a client came, but there is no child."
+            )
             os.kill(child, signal.SIGKILL)
             logged(server, rf"child {child} was killed by SIGKILL$")
 
@@ -360,7 +362,9 @@ def prove_step05_4(folder):
     copy = hasty(folder, r"\bSTOP_SECONDS = 10\b", "STOP_SECONDS = 1")
     with run(copy) as server, connect(server) as connection:
         connection.sendall(format_request("/slow?seconds=30"))
-        [child] = wait_until(lambda: children(server), "Not yet: there is no child.")
+        [child] = wait_until(
+            lambda: children(server), "Not yet: a client came, but there is no child."
+        )
         server.send_signal(signal.SIGTERM)
         status = server.wait(20)
         expect(status == 0, (f"SIGTERM ended the server with status {status}, but it should be 0."))
