@@ -1239,11 +1239,11 @@ MALFORMED = {
     "A target begins with / or http://, and only OPTIONS may have the target *: RFC 9112, section "
     "3.2.": {
         "target without slash": (5, line(b"GET page HTTP/1.1"), 400, 301),
-        "star for GET": (5, line(b"GET * HTTP/1.1"), 400),
+        "star for GET": (5, line(b"GET * HTTP/1.1"), 400, 301),
     },
     "A target consists of visible ASCII characters only: RFC 3986, section 2.": {
         "bytes above 127 in the target": (5, line("GET /é HTTP/1.1".encode()), 400, 301),
-        "NUL in the target": (5, line(b"GET /\x00 HTTP/1.1"), 400),
+        "NUL in the target": (5, line(b"GET /\x00 HTTP/1.1"), 400, 301),
     },
     "A version is HTTP/, digit, dot, digit, in upper case: RFC 9112, section 2.3.": {
         "lower case version": (5, line(b"GET / http/1.1"), 400, 505),
