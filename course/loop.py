@@ -283,7 +283,7 @@ def step_is_done(step, armour, server):
         )
         for milestone in armour:
             show_milestone("  ", milestone)
-        print("\nBuild it now, or come back to it later, because no later step needs it.")
+        print("\nBuild it now, or come back to it later, because no later idea needs it.")
     else:
         print(f"Step {number} is done.")
     if not is_mine(server):
@@ -371,7 +371,9 @@ class Reached(Loop):
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item):
         has_begun = item.module.STEP == self.step
-        is_far = STEPS.index(item.module.STEP) > STEPS.index(self.step) + 1
+        # Step 3 runs Python's applications, so another language goes from step 2 to step 4.
+        ahead = 2 if self.step == STEPS[1] else 1
+        is_far = STEPS.index(item.module.STEP) > STEPS.index(self.step) + ahead
         if has_begun or is_far:
             pytest.skip(NOT_RUN)
         super().pytest_runtest_setup(item)

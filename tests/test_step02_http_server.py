@@ -308,85 +308,6 @@ def test_curl_gets_the_page(server):
     assert "<" in done.stdout, f"curl got {done.stdout[:100]!r}"
 
 
-@pytest.mark.lesson("step01_echo_socket/README.md#2-set-options")
-def test_a_restarted_server_gets_its_port_back(start):
-    first = start()
-    with connect(first) as connection:
-        connection.sendall(format_request())
-        status = read_reply(connection).status
-        first.kill()  # the server's side ends first: its port stays in TIME_WAIT for a minute
-        with contextlib.suppress(ConnectionError):
-            harness.receive_all(connection)
-    assert status == 200, f"GET / got {status}, not 200, from a server that had just been started."
-    try:
-        start(port=first.port)
-    except AssertionError as error:
-        raise AssertionError(
-            "A server was ended, and when it was started again at once it did not get its port "
-            f"back. Is SO_REUSEADDR set before bind? {error}"
-        ) from None
-
-
-@pytest.mark.lesson("step01_echo_socket/README.md#when-a-client-fails")
-def test_a_client_that_connects_and_leaves_is_no_error(start):
-    server = start()
-    for _ in range(3):
-        connect(server).close()
-    assert_alive(server, "clients that came and left without a word")
-    assert_no_traceback(server, "Clients came and left without a word.")
-
-
-@pytest.mark.lesson("step01_echo_socket/README.md#when-a-client-fails")
-@pytest.mark.parametrize(
-    "request_bytes",
-    [
-        b"",
-        b"GET / HT",
-        b"GET / HTTP/1.1\r\nHost: x\r\n",
-        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
-        sized(b"50", b"abc"),
-        chunks(b"5\r\nabc"),
-        headers(b"A : b"),
-    ],
-    ids=["nothing", "request line", "headers", "request", "body", "chunk", "malformed"],
-)
-def test_a_reset_ends_that_client_alone(server, request_bytes):
-    already = len(server.output("stderr"))
-    for _ in range(3):
-        connection = connect(server)
-        connection.sendall(request_bytes)
-        reset(connection)
-    assert_alive(server, f"a client that was reset after {request_bytes[-20:]!r}")
-    assert_no_traceback(server, "A client was reset.", already)
-
-
-@pytest.mark.lesson("step01_echo_socket/README.md#the-command-line")
-@pytest.mark.flaw(last="step04_fork")
-@pytest.mark.skipif(os.name != "posix", reason="Windows has no such signals")
-def test_ctrl_c_ends_it_while_it_serves_a_client(start):
-    server = start()
-    assert_alive(server, "the start")
-    with connect(server) as connection:
-        connection.sendall(b"GET / HTTP/1.1\r\n")
-        wait_until(
-            lambda: is_served(server, connection) or select.select([connection], [], [], 0)[0],
-            "Nobody has accepted the client, nor answered it.",
-        )
-        server.send_signal(signal.SIGINT)
-        assert not server.is_running(SOON), (
-            f"Ctrl-C did not end the server within {SOON:g} seconds, while it served a client. In "
-            "Python it raises KeyboardInterrupt at the line where the server is. Does a bare "
-            "'except:' take it for an error of the client?"
-        )
-    status = server.wait()
-    assert_no_traceback(server, "Ctrl-C ended the server.")
-    # Where a language has no word for signals, the signal itself ends it. A shell calls that 130.
-    assert status in (0, -signal.SIGINT, 128 + signal.SIGINT), (
-        f"After Ctrl-C the exit status is {status}. It must be 0, because Ctrl-C is no "
-        f"mistake.\n{server.report()}"
-    )
-
-
 # 2. Each question gets its own answer.
 
 
@@ -470,6 +391,7 @@ def test_a_method_gets_405_where_there_is_a_page_and_404_elsewhere(server, metho
     )
 
 
+@pytest.mark.milestone(5)
 @pytest.mark.lesson("what-the-server-refuses-and-how")
 def test_options_for_the_whole_server_is_no_malformed_request(server):
     reply = ask(server, line(b"OPTIONS * HTTP/1.1"))
@@ -957,6 +879,7 @@ def assert_hold_up_nobody(server, request_bytes):
     )
 
 
+@pytest.mark.milestone(5)
 @pytest.mark.lesson("an-error-page-that-arrives")
 def test_clients_that_keep_their_ends_open_hold_up_nobody(server):
     assert_hold_up_nobody(server, format_request())
@@ -1667,4 +1590,90 @@ def test_the_log_says_when_a_client_speaks_tls(server, kind):
         f"Someone wrote https:// in place of http://, and the log says {log_line!r}, from which "
         "nobody can guess what went wrong. The server can tell, because the first two bytes of "
         "TLS are 0x16 and 0x03."
+    )
+
+
+# The armour of step 1 protects this step, too.
+
+
+@pytest.mark.milestone(5)
+@pytest.mark.lesson("step01_echo_socket/README.md#2-set-options")
+def test_a_restarted_server_gets_its_port_back(start):
+    first = start()
+    with connect(first) as connection:
+        connection.sendall(format_request())
+        status = read_reply(connection).status
+        first.kill()  # the server's side ends first: its port stays in TIME_WAIT for a minute
+        with contextlib.suppress(ConnectionError):
+            harness.receive_all(connection)
+    assert status == 200, f"GET / got {status}, not 200, from a server that had just been started."
+    try:
+        start(port=first.port)
+    except AssertionError as error:
+        raise AssertionError(
+            "A server was ended, and when it was started again at once it did not get its port "
+            f"back. Is SO_REUSEADDR set before bind? {error}"
+        ) from None
+
+
+@pytest.mark.milestone(5)
+@pytest.mark.lesson("step01_echo_socket/README.md#when-a-client-fails")
+def test_a_client_that_connects_and_leaves_is_no_error(start):
+    server = start()
+    for _ in range(3):
+        connect(server).close()
+    assert_alive(server, "clients that came and left without a word")
+    assert_no_traceback(server, "Clients came and left without a word.")
+
+
+@pytest.mark.milestone(5)
+@pytest.mark.lesson("step01_echo_socket/README.md#when-a-client-fails")
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"",
+        b"GET / HT",
+        b"GET / HTTP/1.1\r\nHost: x\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        sized(b"50", b"abc"),
+        chunks(b"5\r\nabc"),
+        headers(b"A : b"),
+    ],
+    ids=["nothing", "request line", "headers", "request", "body", "chunk", "malformed"],
+)
+def test_a_reset_ends_that_client_alone(server, request_bytes):
+    already = len(server.output("stderr"))
+    for _ in range(3):
+        connection = connect(server)
+        connection.sendall(request_bytes)
+        reset(connection)
+    assert_alive(server, f"a client that was reset after {request_bytes[-20:]!r}")
+    assert_no_traceback(server, "A client was reset.", already)
+
+
+@pytest.mark.milestone(5)
+@pytest.mark.lesson("step01_echo_socket/README.md#the-command-line")
+@pytest.mark.flaw(last="step04_fork")
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such signals")
+def test_ctrl_c_ends_it_while_it_serves_a_client(start):
+    server = start()
+    assert_alive(server, "the start")
+    with connect(server) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\n")
+        wait_until(
+            lambda: is_served(server, connection) or select.select([connection], [], [], 0)[0],
+            "Nobody has accepted the client, nor answered it.",
+        )
+        server.send_signal(signal.SIGINT)
+        assert not server.is_running(SOON), (
+            f"Ctrl-C did not end the server within {SOON:g} seconds, while it served a client. In "
+            "Python it raises KeyboardInterrupt at the line where the server is. Does a bare "
+            "'except:' take it for an error of the client?"
+        )
+    status = server.wait()
+    assert_no_traceback(server, "Ctrl-C ended the server.")
+    # Where a language has no word for signals, the signal itself ends it. A shell calls that 130.
+    assert status in (0, -signal.SIGINT, 128 + signal.SIGINT), (
+        f"After Ctrl-C the exit status is {status}. It must be 0, because Ctrl-C is no "
+        f"mistake.\n{server.report()}"
     )

@@ -910,7 +910,7 @@ def test_an_error_in_close_is_reported_and_harms_nobody(server):
 
 
 @pytest.mark.lesson("the-end-of-the-body")
-@pytest.mark.milestone(3)
+@pytest.mark.milestone(5)
 @pytest.mark.skipif(os.name != "posix", reason="Windows cannot send Ctrl-C to one process")
 def test_ctrl_c_ends_the_server_while_an_application_runs(start, tmp_path):
     gate, server = tmp_path / "gate", start("apps:site")

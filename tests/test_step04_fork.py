@@ -122,6 +122,7 @@ def test_the_log_line_has_the_pid_of_the_child(server):
     )
 
 
+@pytest.mark.milestone(5)
 @pytest.mark.lesson("the-child-leaves-by-os_exit")
 def test_ctrl_c_ends_the_server_without_a_traceback(start):
     server = start(APPLICATION)

@@ -420,7 +420,7 @@ The idea of step 4 is complete, so you may go on. This is left of its armour:
       3. It is polite (armour)
       4. It is safe (armour)
 
-Build it now, or come back to it later, because no later step needs it.
+Build it now, or come back to it later, because no later idea needs it.
 
 Compare yours with ours:
 
