@@ -50,9 +50,6 @@ VARIES = [
     (r"\b(core dumped|no core dump)\b", "CORE"),
 ]
 
-# Notebooks whose experiments still need each other: take the name away when yours no longer do.
-NOT_YET_ALONE = set()
-
 # What runs behind the first code cell, and before each experiment.
 NOTE = "_first = dict(globals())"
 RESET = """
@@ -118,6 +115,8 @@ def clean(notebook):
             for output in cell.outputs:
                 if "execution_count" in output:
                     output.execution_count = None
+                if "text/markdown" in output.get("data", {}):  # GitHub would prefer the HTML
+                    output.data.pop("text/html", None)  # and take its colours away
             merge_streams(cell)
 
 
@@ -133,10 +132,8 @@ def merge_streams(cell):
     cell.outputs = merged
 
 
-def with_resets(path, cells):
+def with_resets(cells):
     """Return the cells with hidden ones between them, so that each experiment runs alone."""
-    if path.name in NOT_YET_ALONE:
-        return cells
     first, *others = experiments(cells)
     lonely = [*first, hidden(NOTE)]
     for part in others:
@@ -152,7 +149,7 @@ def run(path):
     """Execute a notebook file; return it as stored, as run, and the error, or None."""
     stored = nbformat.read(path, as_version=4)
     fresh = nbformat.read(path, as_version=4)
-    fresh.cells = with_resets(path, fresh.cells)
+    fresh.cells = with_resets(fresh.cells)
     began = []
     client = NotebookClient(
         fresh,

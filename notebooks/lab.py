@@ -162,14 +162,30 @@ def show_step(before, step, file="server.py"):
 
 
 def show_diff(old, new, old_name, new_name):
-    """Show the unified diff of two texts, in colours where the viewer has them."""
-    show_block("diff", unified_diff(old, new, old_name, new_name))
+    """Show the unified diff of two texts: new lines are green, and old ones are red."""
+    text = unified_diff(old, new, old_name, new_name)
+    show_block(
+        "diff", text, {"text/html": f"<pre>{''.join(map(in_color, text.splitlines()))}</pre>"}
+    )
 
 
-def show_block(language, text):
-    """Show a text as a fenced block of that language, and plain where nothing else can be shown."""
+def in_color(line):
+    """Return a line of a diff as HTML. JupyterLab has no colours of its own for it."""
+    colors = {
+        "+": "color: #116329; background: #dafbe1",
+        "-": "color: #82071e; background: #ffebe9",
+    }
+    style = colors.get(line[:1], "")
+    return f'<span style="{style}">{html.escape(line)}</span>\n'
+
+
+def show_block(language, text, others=None):
+    """Show a text as a fenced block of that language, and plain where nothing else can be shown.
+
+    others: the same in other forms, a dict from their types.
+    """
     block = f"```{language}\n{text}\n```"
-    display({"text/markdown": block, "text/plain": text}, raw=True)
+    display({"text/markdown": block, "text/plain": text} | (others or {}), raw=True)
 
 
 def show_bytes(data):
