@@ -1,1 +1,1 @@
-"""The demonstration: what a server does, live in a browser."""
+"""The demonstration: every server side by side, live in a browser. See make arena."""

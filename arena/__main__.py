@@ -23,7 +23,7 @@ THREADS = 32  # each page that is open has one for its events
 
 def main():
     """Read the command line, start the servers, and show them until Ctrl-C."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser("python -m arena", description=__doc__.splitlines()[0])
     parser.add_argument("--server", metavar="COMMAND", help="your own, such as mine/server.py")
     parser.add_argument("--replay", metavar="FILE", help="a saved minute, with no server behind it")
     parser.add_argument("--port", type=int, default=8100, help="of the page; 0: any free one")
