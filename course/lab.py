@@ -11,12 +11,14 @@ import datetime
 import itertools
 import json
 import os
+import re
 from pathlib import Path
 
 from tests.harness import ROOT
 
 STORED = ROOT / "notebooks"
 WORKING = ROOT / "mine-notebooks"  # beside the others: their links lead to the same files
+BESIDE = re.compile(r"\]\((?!\.\./|https?:|#|[\w-]+\.ipynb)")
 SETTINGS = Path(__file__).with_name("jupyter")  # no news, and pages are shown, not their source
 
 
@@ -32,10 +34,15 @@ def make_copies():
 
 
 def without_outputs(path):
-    """Return the text of a notebook's file without what its cells have shown."""
+    """Return the text of a notebook's file without what its cells have shown.
+
+    What it links to beside it, except for other notebooks, stays where it is.
+    """
     book = json.loads(path.read_text("utf-8"))
     for cell in book["cells"]:
         cell["metadata"] = {}
+        if cell["cell_type"] == "markdown":
+            cell["source"] = [BESIDE.sub(f"](../{STORED.name}/", line) for line in cell["source"]]
         if cell["cell_type"] == "code":
             cell["outputs"] = []
     return json.dumps(book, ensure_ascii=False, indent=1) + "\n"
