@@ -143,8 +143,9 @@ def test_a_client_gets_its_words_back_and_can_send_again(server):
         assert_echo(
             connection,
             b"hello",
-            "After accept the server calls recv on the new connection, and sends back what came, "
-            "no more and no less, with sendall. (print shows it in the server's terminal alone.)",
+            "After accept the server calls recv on the new connection, and sends exactly these "
+            "bytes back to the client, with sendall. (print would show them in the server's own "
+            "terminal only.)",
         )
         assert_echo(
             connection,

@@ -228,7 +228,7 @@ def test_environ_is_a_dict_with_all_that_PEP_3333_asks_for(server, version):
         assert name in environ, f"environ has no {name}, although the target was {target}."
         kind, found = environ[name]
         right = "tuple" if name == "wsgi.version" else "str"
-        assert kind == right, f"environ[{name!r}] is of type {kind}, but its type must be {right}."
+        assert kind == right, f"environ[{name!r}] is of type {kind}, but PEP 3333 wants a {right}."
         assert found == value, (
             f"For the target {target} environ[{name!r}] is {found!r}, and not {value!r}. The path "
             "goes to PATH_INFO, and what follows the ? goes only to QUERY_STRING."

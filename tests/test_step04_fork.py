@@ -66,8 +66,8 @@ def test_a_child_of_the_server_answers_each_request(server):
     answers = [who_answers(server) for _ in range(10)]
     assert server.pid not in [pid for pid, _ in answers], (
         f"The server itself answered: process {server.pid}. Each request should get a process of "
-        "its own: fork returns 0 in the child, which serves this client, and the child's PID in "
-        "the server, which goes back to accept."
+        "its own, not a thread: fork returns 0 in the child, which serves this client, and the "
+        "child's PID in the server, which goes back to accept."
     )
     strangers = [parent_pid for _, parent_pid in answers if parent_pid != server.pid]
     assert not strangers, (
