@@ -249,8 +249,9 @@ class LaneView {
         const wide = (states[number + 1]?.t ?? t + FOREVER) - t;
         if (state === "answered" || state === "failed") paths[state] += `M${t} ${row}v${high}`;
         else if (state === "gone") return;
-        else if (role === "server") paths.works += `M${t} ${row + 0.2}h${wide}v0.4h${-wide}z`;
-        else paths[state] += `M${t} ${row}h${wide}v${high}h${-wide}z`;
+        else if (role === "server" && !dense) {
+          paths.works += `M${t} ${row + 0.2}h${wide}v0.4h${-wide}z`; // a server is a thin bar
+        } else paths[state] += `M${t} ${row}h${wide}v${high}h${-wide}z`;
       });
     }
     for (const [state, path] of Object.entries(paths)) set(band.paths[state], "d", path);
