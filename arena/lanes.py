@@ -84,8 +84,9 @@ class Lane:
             self.address = self.server.address
             recording.note(event | {"state": "runs", "words": ""})
             self.server.process.wait()
+            words = last_words(self.server, self.is_told_to_stop)
             state = "stopped" if self.is_told_to_stop else "died"
-            recording.note(event | {"state": state, "words": last_words(self.server)})
+            recording.note(event | {"state": state, "words": words})
         self.busy.release()
 
 
@@ -284,9 +285,10 @@ def descriptors_of(server):
     return None
 
 
-def last_words(server):
-    """Return how a server ended, and what it said on stderr in the end."""
+def last_words(server, is_told_to_stop):
+    """Return how a server ended, and what it said on stderr: if it was told to, its traceback."""
     with server.changed:  # children that live on may hold its stderr open: do not wait for them
         server.changed.wait_for(lambda: None in server.lines["stderr"], SOON)
     lines = server.output("stderr")
-    return "\n".join([server.how_it_ended(), *(last_traceback(lines) or lines[-LINES:])])
+    others = [] if is_told_to_stop else lines[-LINES:]
+    return "\n".join([server.how_it_ended(), *(last_traceback(lines) or others)])

@@ -44,6 +44,17 @@ if os.fork() == 0:
     os.fork()
 time.sleep(60)
 """
+STOPS = """
+import signal, sys
+def stop(*_):
+    print("I stop now.", file=sys.stderr)
+    if {is_clean}:
+        sys.exit()
+    raise NameError("oops")
+signal.signal(signal.SIGTERM, stop)
+print("Listening on 127.0.0.1:1", flush=True)
+signal.pause()
+"""
 LISTENS = """
 import socket
 listener = socket.create_server(("127.0.0.1", 0))
@@ -306,6 +317,21 @@ def test_ones_own_server_has_a_lane(tmp_path):
         arena.do("client", "own")
         arena.wait(kind="client", lane="own", state="answered")
         assert not arena.find(kind="client", lane="step03_wsgi"), "It went to another lane, too."
+
+
+@needs_fork  # where there is none, a server has no time for words when it is told to stop
+@pytest.mark.parametrize("is_clean", [True, False])
+def test_a_server_that_is_told_to_stop_says_no_more_than_its_traceback(tmp_path, is_clean):
+    own = tmp_path / "server.py"
+    own.write_text(STOPS.format(is_clean=is_clean))
+    with Arena("--server", own) as arena:
+        arena.wait(kind="server", lane="own", state="runs")
+        arena.do("stop", "own")
+        words = arena.wait(kind="server", lane="own", state="stopped")[0]["words"]
+    if is_clean:
+        assert words == "exit status 0"
+    else:
+        assert words.startswith("exit status 1\nTraceback") and words.endswith("NameError: oops")
 
 
 @pytest.mark.parametrize("last", ["", LISTENS], ids=["before it listens", "at the first client"])
