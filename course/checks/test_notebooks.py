@@ -364,8 +364,12 @@ def test_a_notebook_runs_in_jupyterlab_and_shows_its_pictures(course, tmp_path):
         Server(command, cwd=course, environment=homes, first_line=False) as lab,
         sync_playwright() as tool,
     ):
-        line = lab.wait_for_line(r"http://127\.0\.0\.1:\d+/lab", "stderr")
-        url = "http://127.0.0.1:" + line.rpartition("127.0.0.1:")[2].split("/")[0]
+        found = wait_until(
+            lambda: re.search(r"(http://127\.0\.0\.1:\d+)/lab", "\n".join(lab.output("stderr"))),
+            lambda: f"JupyterLab did not start.\n{lab.report()}",
+            60,
+        )
+        url = found[1]
         browser = tool.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         page = browser.new_page()
         page.goto(f"{url}/lab/tree/mine-notebooks/01_echo_socket.ipynb?token={token}")
