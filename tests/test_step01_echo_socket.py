@@ -425,6 +425,24 @@ def test_clients_may_connect_send_and_end_before_they_are_accepted(server):
 
 
 @pytest.mark.milestone(3)
+@pytest.mark.lesson("4-listen")
+@pytest.mark.course("how many clients may wait is each server's own choice")
+@pytest.mark.flaw
+def test_more_clients_may_wait_than_listen_lets_unasked(server):
+    """Python's own backlog is 128 at most."""
+    with contextlib.ExitStack() as stack:
+        first = stack.enter_context(connect(server, SOON))
+        assert_echo(first, b"x", "This is the first of many clients.")
+        for number in range(150):
+            try:
+                stack.enter_context(connect(server, SOON))
+            except TimeoutError:
+                raise AssertionError(
+                    f"While one client is served, {number} others could connect, not 150."
+                ) from None
+
+
+@pytest.mark.milestone(3)
 @pytest.mark.lesson("what-is-still-wrong")
 @pytest.mark.course("an asynchronous server serves both at once, and that is better")
 @pytest.mark.flaw

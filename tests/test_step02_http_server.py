@@ -1461,6 +1461,14 @@ def test_where_the_rfc_leaves_a_choice_this_server_has_chosen(
 
 
 @pytest.mark.lesson("what-the-server-refuses-and-how")
+@pytest.mark.course("how long a body may be is each server's own choice")
+@pytest.mark.milestone(4)
+def test_a_body_of_256_mib_is_not_too_long(server):
+    status = answer_to_a_cut_request(server, sized(b"%d" % LARGEST_BODY, b"abc"))
+    assert status == 400, f"A body of 256 MiB may come, but its announcement got {status}."
+
+
+@pytest.mark.lesson("what-the-server-refuses-and-how")
 @pytest.mark.milestone(5, "not 413")
 def test_all_chunks_together_have_a_limit(server):
     with connect(server, SOON) as connection:
