@@ -345,8 +345,7 @@ class LaneView {
     if (state === "answered") return `${this.words.answered} ${clock(life.end - life.begin)}`;
     if (state === "failed") return `${this.words.failed} ${words || clock(life.end - life.begin)}`;
     if (this.does(life) === "server") return this.words.server;
-    const since = life.kind === "client" ? life.begin : life.now.t;
-    return `${this.words[state]} ${clock(t - since)}`;
+    return `${this.words[state]} ${clock(t - life.now.t)}`;
   }
 
   drawGrid(span, ticks) {

@@ -392,7 +392,7 @@ def test_lifelines_js_plays_a_recording_in_a_page_of_its_own(page, tmp_path):
         (
             2.5,
             "1 is served, 1 child works",
-            ["300 server", "301 works 2.0 s", "slow 1 served 3.0 s"],
+            ["300 server", "301 works 2.0 s", "slow 1 served 2.0 s"],
         ),
         (
             60,
