@@ -535,7 +535,7 @@ def test_a_server_that_prints_nothing_gets_its_first_verdict_within_seconds(cour
     (course / "mine" / "server.py").write_text(ENDS.replace(", flush=True", ""))
     begin = time.monotonic()
     with started(course, "02") as (shown, _):
-        read_until(shown, "Did you flush?")
+        read_until(shown, "Did you flush it?")
         seconds = time.monotonic() - begin
     assert seconds < 5 + BUSY, f"The first verdict came after {seconds:.1f} s."
 
@@ -828,8 +828,8 @@ def test_the_tests_of_a_step_stand_in_three_to_six_milestones(step):
 
 def test_a_codespace_runs_the_course():
     settings = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text("utf-8"))
-    assert settings["forwardPorts"] == [8000, 8888]
-    assert settings["portsAttributes"].keys() == {"8000", "8888"}
+    assert settings["forwardPorts"] == [8000, 8100, 8888]  # a server, the arena, JupyterLab
+    assert settings["portsAttributes"].keys() == {"8000", "8100", "8888"}
     assert re.fullmatch(r"mcr.+/devcontainers/python:3\.1[1-5]", settings["image"])
     assert settings["remoteUser"] == "vscode", "JupyterLab and Chromium do not like root."
     python, *words, first, second = settings["postCreateCommand"].split()
