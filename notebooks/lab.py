@@ -255,6 +255,21 @@ def stopwatch():
     return lambda: time.monotonic() - began
 
 
+def visit(server, target, clock):
+    """Ask for a page; return when that began, when its first byte came, and its last.
+
+    An application that sends a piece as soon as it begins shows so when the client is served.
+    clock: a function that returns seconds, such as a stopwatch.
+    """
+    with connect(server) as client:
+        began = clock()
+        client.sendall(harness.format_request(target, version="HTTP/1.0"))
+        client.recv(1)
+        served = clock()
+        receive_all(client)
+    return began, served, clock()
+
+
 def start_other(command, pattern, stream, **options):
     """Start a server that is not ours; find its port in the line of that stream that fits.
 
