@@ -19,7 +19,7 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbclient.exceptions import CellExecutionError, CellTimeoutError
 
 from tests.harness import ROOT
 
@@ -161,8 +161,8 @@ def run(path):
     error = None
     try:
         client.execute()
-    except (CellExecutionError, CellTimeoutError, DeadKernelError) as failure:
-        error = f"cell {began[-1]}:\n{failure}"
+    except (CellExecutionError, CellTimeoutError, RuntimeError) as failure:  # the kernel died
+        error = f"{f'cell {began[-1]}' if began else 'the start of its kernel'}:\n{failure}"
     fresh.cells = [cell for cell in fresh.cells if "hidden" not in cell.metadata]
     for cell in fresh.cells:
         if has_picture(cell):
