@@ -69,7 +69,7 @@ class Loop:
     def __init__(self):
         self.milestones = {}  # from a step to the list of its Milestones
         self.tests = {}  # from the ID of a test to its step, its Milestone, and its section
-        self.flaws = set()  # the IDs of the tests that are not true of later steps
+        self.flaws = {}  # from the ID of a test to the last step that it is true of
         self.failures = {}  # from a step to the report of the first test that failed, and when
         self.last = None  # the report of the test that ran last
         self.timer = None
@@ -85,7 +85,7 @@ class Loop:
             milestone.results[item.nodeid] = NOT_RUN
             self.tests[item.nodeid] = step, milestone, notes.get("lesson", f"{step}/README.md")
             if "true until" in notes:
-                self.flaws.add(item.nodeid)
+                self.flaws[item.nodeid] = notes["true until"]
         steps = [*self.milestones]
         items.sort(key=lambda item: (steps.index(item.module.STEP), self.number_of(item)))
 
@@ -266,7 +266,8 @@ def was_cut(loop):
 def note_on_flaw(loop, step, server):
     """Say so if a server fails a test since it has gone on to a later step."""
     report, _ = loop.failures[step]
-    if report.nodeid in loop.flaws and (later := furthest(step, server, "--timeout=3")) > step:
+    last = loop.flaws.get(report.nodeid)
+    if last and (later := furthest(step, server, "--timeout=3")) > last:
         print(f"But your server has gone on to step {int(later[4:6])}, and this test is only true")
         print(
             "of earlier steps. So it may be right that it fails, and make progress leaves it out.\n"

@@ -622,7 +622,8 @@ def test_what_is_written_comes_ahead_of_what_is_returned(server):
     expected = (200, b"written, written again, returned", True)
     assert (reply.status, reply.body, reply.is_whole) == expected, (
         f"The client got {reply}. start_response returns write(), and write() sends at once, so "
-        f"its bytes come first. {server.state()}"
+        "its bytes come first. It sends nothing for an empty piece, because a chunk without bytes "
+        f"would be the last one. {server.state()}"
     )
 
 

@@ -315,6 +315,7 @@ def test_c(): pass
 
 @pytest.mark.lesson("who-talks-to-whom")
 @pytest.mark.milestone(2)
+@pytest.mark.flaw(last="step05_zombies")
 def test_d(): pass
 
 @pytest.mark.lesson("fork-returns-twice")
@@ -499,6 +500,7 @@ def test_a_test_that_takes_too_long_is_named(small):
         ("test_b", False),  # the flaw is not there, and nothing of the next step
         ("test_b test_zb", True),
         ("test_a test_zb", False),  # what fails is no flaw
+        ("test_a test_b test_c test_zb", False),  # the flaw is true of the next step, too
     ],
 )
 def test_a_flaw_of_this_step_need_not_be_there_beyond_it(small, passing, said):
