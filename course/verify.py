@@ -30,9 +30,9 @@ PARTS = [
     Part("make lint", 30),
     Part("make notebooks", 120),
     Part("make bench-quick", 110),
-    Part("make checks", 600),
+    Part("make checks", 900),
 ]
-OTHER_PYTHON = 40  # the budget of the steps' tests on another Python
+OTHER_PYTHON = 60  # the budget of the steps' tests on another Python
 
 
 def other_pythons():
