@@ -9,7 +9,7 @@ from course import verify
 from course.verify import Part
 from tests.harness import ROOT
 
-FOR_LATER_PARTS = 7 * 60  # seconds
+FOR_LATER_PARTS = 4 * 60  # seconds: of a book
 
 
 def test_one_that_fails_or_takes_too_long_is_named_and_the_others_run(capfd):
