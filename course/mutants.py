@@ -34,7 +34,7 @@ from tests.harness import ROOT, STEPS
 CHECKS = "options failures imports fuzz slow_readers outputs strict".split()
 COLUMNS = ["own tests", "other tests", "checks", "nothing", "equivalent"]
 SECONDS = 150  # for a run of tests: what hangs was noticed
-MOST_PROCESSES = 500  # what forks for ever was noticed, too
+MOST_PROCESSES = 500  # what forks forever was noticed, too
 PR_SET_CHILD_SUBREAPER = 36  # prctl(2): whoever loses its parent becomes a child of ours
 OTHER = {ast.Lt: ast.LtE, ast.Gt: ast.GtE, ast.Eq: ast.NotEq, ast.In: ast.NotIn, ast.Is: ast.IsNot}
 OTHER |= {new: old for old, new in OTHER.items()} | {ast.And: ast.Or, ast.Or: ast.And}

@@ -239,7 +239,7 @@ def large_in_pieces(environ, start_response):
 
 
 def endless(environ, start_response):
-    """Send pieces for ever; well, for as long as a patient test waits."""
+    """Send pieces forever; well, for as long as a patient test waits."""
     start_response("200 OK", TEXT)
     deadline = time.monotonic() + ENDLESS_SECONDS
     while time.monotonic() < deadline:
