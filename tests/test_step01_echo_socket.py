@@ -548,10 +548,8 @@ def test_the_client_sends_and_receives_32_mib_without_a_deadlock(client_file):
     assert done.returncode == 0, f"The echo of 32 MiB is not the message.\n{done.stderr.decode()}"
 
 
-@pytest.mark.milestone(4)
-@pytest.mark.lesson("the-four-moves-of-a-client")
-@pytest.mark.flaw
-def test_the_client_notices_that_the_server_has_gone(client_file):
+def run_client_of_a_server_that_leaves(client_file):
+    """Send three of five bytes back to the client, and close; return how it ended: see finish."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(SOON)
         client = start_client(client_file, "--port", str(listener.getsockname()[1]), "hello")
@@ -564,11 +562,28 @@ def test_the_client_notices_that_the_server_has_gone(client_file):
                 connection.sendall(b"hel")
         status, output, complaint = finish(client)
     assert message, f"client.py sent nothing. It ended with status {status}, and said:\n{complaint}"
+    return status, output, complaint
+
+
+@pytest.mark.milestone(4)
+@pytest.mark.lesson("the-four-moves-of-a-client")
+@pytest.mark.flaw
+def test_the_client_notices_that_the_server_has_gone(client_file):
+    status, output, _ = run_client_of_a_server_that_leaves(client_file)
     assert status != 0, (
         f"Of b'hello' the server sent b'hel' back, and closed. client.py printed {shown(output)} "
         "and ended with status 0, as if all were well. recv returns b'' here before the echo is "
         "whole, so the client must raise an error."
     )
+
+
+@pytest.mark.milestone(4)
+@pytest.mark.lesson("the-four-moves-of-a-client")
+@pytest.mark.course("the words are our choice")
+@pytest.mark.flaw
+def test_the_client_says_that_the_server_has_gone(client_file):
+    _, _, complaint = run_client_of_a_server_that_leaves(client_file)
+    assert complaint.endswith("the server closed the connection"), complaint
 
 
 @pytest.mark.milestone(4)
