@@ -65,10 +65,10 @@ def serve(listener, application, number):
         time.sleep(0.1)
         reap(workers)
     log("server", "stops when its children have finished")
-    for pid in workers:
-        os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + STOP_SECONDS
     while reap(workers) and time.monotonic() < deadline:
+        for pid in workers:  # each time, because a child that has just begun may lose a signal
+            os.kill(pid, signal.SIGTERM)
         time.sleep(0.05)
     for pid in workers:
         os.kill(pid, signal.SIGKILL)

@@ -732,6 +732,29 @@ def test_workers_end_when_their_server_was_killed(start, gate):
     start(APPLICATION, "--workers", "1", port=server.port)
 
 
+LOSES_A_SIGNAL = """
+import signal
+
+def application(environ, start_response):
+    handler = signal.getsignal(signal.SIGTERM)
+    signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, handler))
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"The next SIGTERM is lost.\\n"]
+"""
+
+
+@pytest.mark.milestone(4)
+@pytest.mark.lesson("the-orderly-stop")
+@pytest.mark.course("how a worker is told to stop is each server's own choice")
+def test_a_worker_that_loses_a_signal_gets_another_one(start, tmp_path):
+    """One that was just forked loses it, because Python clears what came before."""
+    (tmp_path / "loses_a_signal.py").write_text(LOSES_A_SIGNAL)
+    server = start("loses_a_signal:application", "--workers", "1", cwd=tmp_path)
+    assert get(server).status == 200
+    server.send_signal(signal.SIGTERM)
+    check_end(server, 5)
+
+
 @pytest.mark.milestone(4)
 @pytest.mark.lesson("the-orderly-stop")
 @new

@@ -473,6 +473,7 @@ def test_it_listens_on_127_0_0_1_alone(arena):
 @needs_fork
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM", "SIGINT", "SIGHUP"])
 def test_nothing_is_left_however_it_ends(name):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup has it ignored, and children inherit that
     with Arena() as arena:
         arena.wait_for_servers(*STEPS)
         for lane in STEPS[1:]:
