@@ -44,7 +44,6 @@ CHANGES = {
         "test_the_reset_of_a_client_ends_that_client_alone",
         "test_the_server_holds_one_piece_of_a_long_message",
     },
-    ("step04_fork", 4): {"test_each_ended_child_stays_as_a_zombie"},
     ("step06_prefork", 3): {"test_workers_end_when_their_server_was_killed"},
     ("step06_prefork", 4): {  # what gets worse with threads, and what they are there for
         "test_a_stop_signal_lets_the_request_in_flight_finish",
