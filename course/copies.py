@@ -1,13 +1,32 @@
 """Copies of a step in which something is changed: for the notebooks, benchmarks and checks."""
 
-import ast
 import contextlib
+import datetime
+import itertools
+import os
 import shutil
 import sys
 import tempfile
 from pathlib import Path
 
+from course.facts import function_of
 from tests.harness import ROOT
+
+
+def put_aside(folder):
+    """Give a folder of the learner's a dated name, so that no work is lost.
+
+    Ends the program with one line if it cannot be renamed.
+    """
+    if not os.path.lexists(folder):  # a link to nothing is there, too
+        return
+    names = (f"{folder.name}-{datetime.date.today()}-{number}" for number in itertools.count(1))
+    kept = next(name for name in names if not os.path.lexists(folder.with_name(name)))
+    try:
+        folder.rename(folder.with_name(kept))
+    except OSError as error:  # on Windows, while a program has a file in it open
+        sys.exit(f"{folder.name}/ cannot be renamed. Does a program in it still run? {error}")
+    print(f"What was in {folder.name}/ before is now in {kept}/, so nothing of it is lost.")
 
 
 @contextlib.contextmanager
@@ -25,10 +44,7 @@ def changed(step, file, right, wrong):
 @contextlib.contextmanager
 def with_function(step, file, name, source):
     """Give a folder with a copy of a step in which a function of a file is another."""
-    text = (ROOT / step / file).read_text("utf-8")
-    [old] = [node for node in ast.parse(text).body if getattr(node, "name", "") == name]
-    right = "\n".join(text.splitlines()[old.lineno - 1 : old.end_lineno])
-    with changed(step, file, right, source.rstrip()) as copy:
+    with changed(step, file, function_of(step, name, file), source.rstrip()) as copy:
         yield copy
 
 

@@ -160,6 +160,15 @@ def definitions(path):
     return code
 
 
+def function_of(step, name, file="server.py"):
+    """Return the source of a function of a step, from the file as it is now."""
+    path = ROOT / step / file
+    function = definitions(path)[name]
+    return "\n".join(
+        path.read_text("utf-8").splitlines()[function.lineno - 1 : function.end_lineno]
+    )
+
+
 def changed_names(old, new):
     """Return the names whose code is not the same in two files, or that one of them lacks."""
     old, new = (

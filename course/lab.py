@@ -7,13 +7,12 @@ is there stays as it is. With --fresh they are made anew, and those of before ge
 """
 
 import argparse
-import datetime
-import itertools
 import json
 import os
 import re
 from pathlib import Path
 
+from course.copies import put_aside
 from tests.harness import ROOT
 
 STORED = ROOT / "notebooks"
@@ -48,16 +47,6 @@ def without_outputs(path):
     return json.dumps(book, ensure_ascii=False, indent=1) + "\n"
 
 
-def put_aside():
-    """Give the working copies a dated name: no work is lost."""
-    if not WORKING.exists():
-        return
-    names = (f"{WORKING.name}-{datetime.date.today()}-{number}" for number in itertools.count(1))
-    kept = next(name for name in names if not (ROOT / name).exists())
-    WORKING.rename(ROOT / kept)
-    print(f"Your notebooks of before are now in {kept}/: nothing of them is lost.")
-
-
 def open_lab(options):
     """Run JupyterLab in this process, with the working copies before the learner."""
     for name, path in {"PYTHONPATH": STORED, "JUPYTER_CONFIG_PATH": SETTINGS}.items():
@@ -78,7 +67,7 @@ def main():
     parser.add_argument("--fresh", action="store_true", help="begin all notebooks anew")
     arguments, options = parser.parse_known_args()
     if arguments.fresh:
-        put_aside()
+        put_aside(WORKING)
     if number := make_copies():
         print(f"{WORKING.name}/ has {number} new notebooks, without outputs: they are yours.")
     open_lab(options)

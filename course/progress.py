@@ -16,8 +16,6 @@ language, is tested with --server, as with pytest.
 
 import argparse
 import ast
-import datetime
-import itertools
 import os
 import shutil
 import signal
@@ -33,6 +31,7 @@ if __name__ == "__main__":
 
 import pytest
 
+from course.copies import put_aside
 from course.exercises import proof_of, read_exercises
 from course.facts import STAGES, folder_before, folder_of, headings
 from course.loop import (
@@ -86,14 +85,7 @@ def copy(step, stage):
 
 def fill_mine(source):
     """Copy a folder into mine/. What is there already gets a dated name: no work is lost."""
-    if os.path.lexists(MINE):  # also a link to nothing
-        names = (f"mine-{datetime.date.today()}-{number}" for number in itertools.count(1))
-        kept = next(name for name in names if not os.path.lexists(ROOT / name))
-        try:
-            MINE.rename(ROOT / kept)
-        except OSError as error:  # on Windows, while a program has a file in it open
-            sys.exit(f"mine/ cannot be renamed. Does a server in it still run? {error}")
-        print(f"What was in mine/ before is now in {kept}/, so nothing of it is lost.")
+    put_aside(MINE)
     ignore = shutil.ignore_patterns("__pycache__", "stages", "*.md")
     shutil.copytree(ROOT / source, MINE, ignore=ignore)
 

@@ -40,7 +40,7 @@ from pictures import plot_spans as plot_spans
 from pictures import waiting_line as waiting_line
 
 from course import copies
-from course.facts import read_mistakes, unified_diff
+from course.facts import function_of, read_mistakes, unified_diff
 from tests import harness
 from tests.harness import ROOT, Server
 from tests.harness import connect as connect
@@ -293,13 +293,6 @@ def print_table(headings, rows):
     widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
     for row in [headings, ["-" * width for width in widths], *rows]:
         print("  ".join(map(str.ljust, row, widths)).rstrip())
-
-
-def function_of(step, name, file="server.py"):
-    """Return the source of a function, from the file as it is now."""
-    text = (ROOT / step / file).read_text("utf-8")
-    [function] = [node for node in ast.walk(ast.parse(text)) if getattr(node, "name", "") == name]
-    return "\n".join(text.splitlines()[function.lineno - 1 : function.end_lineno])
 
 
 def show_function(step, name, file="server.py"):

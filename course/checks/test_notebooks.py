@@ -342,7 +342,7 @@ def test_fresh_copies_leave_the_work_of_before(course):
         lab(course, "lab.make_copies()")
         copy = course / "mine-notebooks" / "04_fork.ipynb"
         copy.write_text(f"work {number}")
-        kept = lab(course, "lab.put_aside()").split("now in ")[1].split("/")[0]
+        kept = lab(course, "lab.put_aside(lab.WORKING)").split("now in ")[1].split("/")[0]
         assert (course / kept / copy.name).read_text() == f"work {number}"
         assert not copy.exists()
 
