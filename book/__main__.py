@@ -1,0 +1,52 @@
+"""Build the book, in English and Chinese (make book), and show it (make book-open).
+
+    python -m book [--open]
+
+The site is in book/_build/html: files that need no server. Nothing of a notebook is executed.
+"""
+
+import argparse
+import subprocess
+import sys
+import time
+import webbrowser
+
+from book.pages import LANGUAGES, write_sources
+from tests.harness import ROOT
+
+BUILD = ROOT / "book" / "_build"
+SITE = BUILD / "html"
+FOLDERS = {"en": SITE, "zh": SITE / "zh"}  # what is of both languages is found beside each other
+
+
+def build(language):
+    """Build the pages of a language; raises CalledProcessError if Sphinx has a warning."""
+    source = BUILD / "source" / language
+    write_sources(source, language)
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going"]
+    command += ["-c", ROOT / "book", "-D", f"language={LANGUAGES[language]}"]
+    command += ["-d", BUILD / "doctrees" / language, source, FOLDERS[language]]
+    subprocess.run(command, cwd=ROOT, check=True)
+
+
+def main():
+    """Read the command line, build both languages, and say what was built."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--open", action="store_true", help="show it in a browser")
+    arguments = parser.parse_args()
+    begin = time.monotonic()
+    try:
+        for language in LANGUAGES:
+            build(language)
+    except subprocess.CalledProcessError as error:
+        sys.exit(error.returncode)
+    pages = len([*SITE.rglob("*.html")])
+    size = sum(path.stat().st_size for path in SITE.rglob("*") if path.is_file()) / 2**20
+    seconds = time.monotonic() - begin
+    print(f"{pages} pages, {size:.1f} MiB, built in {seconds:.0f} s: {SITE / 'index.html'}")
+    if arguments.open:
+        webbrowser.open((SITE / "index.html").as_uri())
+
+
+if __name__ == "__main__":
+    main()

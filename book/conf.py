@@ -1,0 +1,55 @@
+"""Settings of Sphinx, which "python -m book" runs once for each language."""
+
+import logging
+from pathlib import Path
+
+import jieba
+
+jieba.setLogLevel(logging.WARNING)
+jieba.dt.tmp_dir = str(Path(__file__).parent / "_build")  # for its cache
+
+project = "Build your own web server"
+author = "the maintainers"
+extensions = ["myst_nb", "sphinx_copybutton"]
+root_doc = "index"
+templates_path = ["templates"]
+suppress_warnings = ["misc.highlighting_failure"]  # a lesson also shows code that is wrong
+
+myst_heading_anchors = 6  # those of GitHub, which the pages link
+myst_enable_extensions = []
+myst_url_schemes = {
+    **dict.fromkeys(["http", "https", "mailto"]),
+    "english": "{{path}}#{{fragment}}",  # from a Chinese page to an English one
+}
+nb_execution_mode = "off"
+nb_merge_streams = True
+
+html_theme = "furo"
+html_title = project
+html_static_path = ["static", "../arena/static/lifelines.js"]
+html_css_files = ["book.css"]
+html_js_files = ["lifelines.js", "figure.js"]
+html_theme_options = {"top_of_page_buttons": ["view"]}  # the template makes a switch of it
+html_copy_source = html_show_sourcelink = False
+html_show_copyright = False
+html_use_index = False
+html_domain_indices = False
+html_search_language = "zh"  # it finds English words, too
+copybutton_selector = "div.highlight-sh pre, div.highlight-python pre, div.cell_input pre"
+
+
+def add_switch(app, pagename, templatename, context, doctree):
+    """Tell the templates where this page is in the other language, and which one its text is in."""
+    depth = pagename.count("/")
+    if app.config.language == "en":
+        context["other_address"] = "../" * depth + f"zh/{pagename}.html"
+        context["other_language"] = "zh-CN", "中文", "本页的中文版"
+    else:
+        context["other_address"] = "../" * (depth + 1) + f"{pagename}.html"
+        context["other_language"] = "en", "English", "This page in English"
+    context["text_language"] = (context.get("meta") or {}).get("lang", "")
+
+
+def setup(app):
+    """Register add_switch with Sphinx."""
+    app.connect("html-page-context", add_switch)

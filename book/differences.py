@@ -1,0 +1,297 @@
+"""The diff pages: both files side by side, and beside a changed line why it is there.
+
+difflib finds the lines, Pygments colours them, and the explanations are those of the lesson.
+"""
+
+import difflib
+import itertools
+import re
+from typing import NamedTuple
+
+from markdown_it import MarkdownIt
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
+from pygments.lexers import PythonLexer
+
+from course.facts import BLOCK, STAGES, folder_before, folder_of, headings, section
+from tests.harness import ROOT, STEPS
+
+NEAR = 3  # unchanged lines that are shown around a change
+FOLDED = 4  # fewer unchanged lines than this are shown, too
+WORDS = {
+    "en": {
+        "step": "Step {}",
+        "stage": "Stage {}",
+        "title": "What step {} changes",
+        "first": "The code of step 1",
+        "stage title": "What stage {} of step {} changes",
+        "intro": "{old} is on the left and {new} on the right. A line with − goes, and one with + comes. "
+        "What is the same is folded, so click to see it.",
+        "first intro": "The ladder begins here, so every line is new.",
+        "explained": "The [lesson]({}) explains the change as a whole.",
+        "stage explained": "[Its stage]({}) explains the change as a whole.",
+        "same files": "The same to the byte: {}.",
+        "same": ("1 line is the same", "{} lines are the same"),
+        "why": "Why it is there",
+        "new": "new",
+        "line": "Line",
+    },
+    "zh": {
+        "step": "第 {} 步",
+        "stage": "阶段 {}",
+        "title": "第 {} 步改了什么",
+        "first": "第 1 步的代码",
+        "stage title": "第 {1} 步阶段 {0} 改了什么",
+        "intro": "左边是{old}，右边是{new}。带 − 的行被删去，带 + 的行是新的。相同的部分已折叠，点开就能看到。",
+        "first intro": "台阶从这里开始，所以每一行都是新的。",
+        "explained": "整个改动见[课文]({})。",
+        "stage explained": "整个改动见[这一阶段]({})。",
+        "same files": "完全相同的文件：{}。",
+        "same": ("1 行相同", "{} 行相同"),
+        "why": "为什么",
+        "new": "新文件",
+        "line": "行",
+    },
+}
+MARKDOWN = MarkdownIt()
+
+
+class Row(NamedTuple):
+    """A row of a diff: the numbers of its two lines, from 0. None: there is no line."""
+
+    old: int | None
+    new: int | None
+    is_changed: bool
+
+
+class Explanation(NamedTuple):
+    """Why a line is there: the code that names it, and a text in Markdown, in a language."""
+
+    code: str
+    text: str
+    language: str
+
+
+def rows_of(old, new):
+    """Return the Rows of two lists of lines."""
+    rows = []
+    for tag, i, i_end, j, j_end in difflib.SequenceMatcher(None, old, new, False).get_opcodes():
+        pairs = itertools.zip_longest(range(i, i_end), range(j, j_end))
+        rows += [Row(before, after, tag != "equal") for before, after in pairs]
+    return rows
+
+
+def shown(rows):
+    """Return for each row whether it is shown at once: a change, and what is near to one."""
+    changed = [number for number, row in enumerate(rows) if row.is_changed]
+    near = {place + by for place in changed for by in range(-NEAR, NEAR + 1)}
+    result = []
+    for is_near, numbers in itertools.groupby(range(len(rows)), lambda number: number in near):
+        numbers = list(numbers)
+        result += [is_near or len(numbers) < FOLDED] * len(numbers)
+    return result
+
+
+def table_of_lines(page):
+    """Return the Explanations of a lesson: those of its table with a row for each line."""
+    is_chinese = page.endswith(".zh-CN.md")
+    text = BLOCK.sub("", section(f"{page}#{'差异' if is_chinese else 'the-diff'}"))
+    rows = re.findall(r"^\| (`[^|]*) \| ([^|]*) \|$", text, re.MULTILINE)
+    language = "zh-CN" if is_chinese else "en"
+    return [Explanation(re.search("`([^`]+)`", code)[1], why, language) for code, why in rows]
+
+
+def list_of_blocks(text, language):
+    """Return the Explanations of a text with an item for each function: "1. **`serve`.** ..."."""
+    text = BLOCK.sub("", text)
+    items = re.findall(r"^(?:\d\.|-) (.+(?:\n +\S.*)*)$", text, re.MULTILINE)
+    found = []
+    for item in items:
+        item = re.sub(r"\s*\n\s*", " ", item)
+        if match := re.match(r"(?:\*\*[^*]*?)?`(\w+)", item):
+            found.append(Explanation(match[1], item, language))
+    return found
+
+
+def explanations(step, stage, language):
+    """Return the Explanations of a step, or of a stage of it, in a language if there are some."""
+    if stage:
+        text = (ROOT / step / "STAGES.md").read_text("utf-8")
+        part = re.split(r"^## Stage ", text, flags=re.MULTILINE)[stage]
+        begin = part.partition("**What you will build.**")[2]
+        return list_of_blocks(begin.partition("\n**How it is done.**")[0], "en")
+    page = f"{step}/README.md"
+    rows = table_of_lines(page)
+    if not rows:
+        return list_of_blocks(section(f"{page}#the-diff"), "en")
+    if language == "zh":  # its table may lag behind, so it gives what it has
+        own = {row.code: row for row in table_of_lines(f"{step}/README.zh-CN.md")}
+        rows = [own.get(row.code, row) for row in rows]
+    return rows
+
+
+def find_line(code, lines, rows, begin):
+    """Return the number of the row whose new line has some code, at begin or later; or None.
+
+    code: such as work(...), in which three dots stand for anything.
+    """
+    pattern = re.compile(re.escape(code).replace(re.escape("..."), ".*"))
+    seen = shown(rows)
+    for number in range(begin, len(rows)):
+        row = rows[number]
+        if row.new is not None and seen[number] and pattern.search(lines[row.new]):
+            return number
+    return None
+
+
+def find_block(name, old, new, rows):
+    """Return the number of the first changed row of a function, class or constant, or None."""
+    is_begin = re.compile(rf"(\s*)(def |class |){re.escape(name)}\b(?(2)| =)").match
+    for lines, side in ((new, "new"), (old, "old")):
+        inside = False
+        for number, row in enumerate(rows):
+            place = getattr(row, side)
+            if place is None:
+                continue
+            if is_begin(lines[place]):
+                inside = True
+            elif inside and re.match(r"\S", lines[place]) and lines[place][0] not in "#)":
+                inside = False
+            if inside and row.is_changed:
+                return number
+    return None
+
+
+def place_explanations(texts, files):
+    """Return where Explanations belong: a dict from (file, row) to a list of them.
+
+    files: a dict from each name to (old lines, new lines, rows). Raises AssertionError if a row of
+    a lesson's table names a line that no diff shows.
+    """
+    places, begin = {}, 0
+    for text in texts:
+        found = None
+        for name, (old, new, rows) in files.items():
+            if text.code.isidentifier() and text.code != "finally":
+                number = find_block(text.code, old, new, rows)
+            elif name == "server.py":
+                number = find_line(text.code, new, rows, begin)
+                if number is None:
+                    number = find_line(text.code, new, rows, 0)
+                begin = begin if number is None else number + 1
+            else:
+                continue
+            if number is not None:
+                found = name, number
+                break
+        if found:
+            places.setdefault(found, []).append(text)
+        else:
+            assert text.code.isidentifier(), f"No diff shows the line {text.code!r}."
+    return places
+
+
+def coloured(text):
+    """Return the lines of a Python file as HTML."""
+    lexer = PythonLexer(stripnl=False)
+    return highlight(text, lexer, HtmlFormatter(nowrap=True)).splitlines()
+
+
+def cell(lines, number, side, is_changed):
+    """Return the HTML of two cells: the number of a line, and the line."""
+    if number is None:
+        return f'<td class="number"></td><td class="{side} none"></td>'
+    sign, name = {"old": ("−", "del"), "new": ("+", "ins")}[side]
+    code = lines[number] or " "
+    if is_changed:
+        code = f'<{name}><span class="sign">{sign}</span>{code}</{name}>'
+    return f'<td class="number">{number + 1}</td><td class="{side}"><code>{code}</code></td>'
+
+
+def explain(texts, link):
+    """Return Explanations as HTML; link makes an address of the book from a link of the page."""
+    parts = []
+    for text in texts:
+        content = re.sub(r"(?<=\]\()[^)\s]+(?=\))", lambda match: link(match[0]), text.text)
+        parts.append(f'<p lang="{text.language}">{MARKDOWN.renderInline(content)}</p>')
+    return "".join(parts)
+
+
+def table(name, old, new, rows, places, link, words, sides):
+    """Return a diff of one file as HTML: tables, with folded ones between them."""
+    old_lines, new_lines = coloured("\n".join(old)), coloured("\n".join(new))
+    seen = shown(rows)
+    parts = []
+    for is_shown, numbers in itertools.groupby(range(len(rows)), seen.__getitem__):
+        numbers = list(numbers)
+        body = []
+        for number in numbers:
+            row = rows[number]
+            why = places.get((name, number), [])
+            kind = "changed" if row.is_changed else "same"
+            body.append(
+                f'<tr class="{kind}">'
+                + (cell(old_lines, row.old, "old", row.is_changed) if old else "")
+                + cell(new_lines, row.new, "new", row.is_changed)
+                + (f'<td class="why">{explain(why, link)}</td>' if is_shown else "")
+                + "</tr>"
+            )
+        heads = "".join(f'<th></th><th scope="col">{side}</th>' for side in sides)
+        heads += f'<th scope="col">{words["why"]}</th>' if is_shown else ""
+        content = f'<table class="highlight"><thead><tr>{heads}</tr></thead><tbody>'
+        content += "".join(body) + "</tbody></table>"
+        if not is_shown:
+            text = words["same"][len(numbers) > 1].format(len(numbers))
+            content = f"<details><summary>{text}</summary>{content}</details>"
+        parts.append(content)
+    return f'<div class="diff{"" if old else " new-file"}">{"".join(parts)}</div>'
+
+
+def diff_page(step, stage, language, link):
+    """Return the page of a step's diff, or of a stage's, in Markdown.
+
+    link: a function that makes a link of the book from a link of the step's pages.
+    """
+    words, number = WORDS[language], STEPS.index(step) + 1
+    before, after = folder_before(step, stage) if number > 1 else None, folder_of(step, stage)
+    files, same = {}, []
+    for path in sorted((ROOT / after).glob("*.py"), key=lambda path: path.name != "server.py"):
+        older = ROOT / before / path.name if before else None
+        old = older.read_text("utf-8").splitlines() if older and older.exists() else []
+        new = path.read_text("utf-8").splitlines()
+        if old == new:
+            same.append(f"`{path.name}`")
+        else:
+            files[path.name] = old, new, rows_of(old, new)
+    texts = explanations(step, stage, language) if number > 1 else []
+    places = place_explanations(texts, files)
+    if stage:
+        title = words["stage title"].format(stage, number)
+        page = ROOT / step / "STAGES.md"
+        anchor = next(anchor for anchor in headings(page) if anchor.startswith(f"stage-{stage}-"))
+        explained = words["stage explained"].format(link(f"STAGES.md#{anchor}"))
+    else:
+        title = words["title"].format(number) if number > 1 else words["first"]
+        page = "README.zh-CN.md" if language == "zh" else "README.md"
+        anchor = "差异" if language == "zh" else "the-diff"
+        explained = words["explained"].format(link(f"{page}#{anchor}"))
+    names = [words["step"].format(number - 1), words["step"].format(number)]
+    if stage:
+        names = [
+            words["stage"].format(stage - 1) if stage > 1 else names[0],
+            words["stage"].format(stage) if stage < STAGES[step] else names[1],
+        ]
+    intro = words["intro"].format(old=names[0], new=names[1]) if number > 1 else words["first intro"]
+    parts = [f"---\nhide-toc: true\n---\n# {title}", f"{intro} {explained}"]
+
+    def address(target):
+        return re.sub(r"\.(md|ipynb)(?=#|$)", ".html", link(target))
+
+    for name, (old, new, rows) in files.items():
+        parts.append(f"## {name}")
+        sides = names if old else names[1:]
+        content = table(name, old, new, rows, places, address, words, sides)
+        parts.append(f"```{{raw}} html\n{content}\n```")
+    if same:
+        parts.append(words["same files"].format(", ".join(same)))
+    return "\n\n".join(parts) + "\n"

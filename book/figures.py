@@ -1,0 +1,3 @@
+"""Figures."""
+def add_figure(text, step, language, write):
+    return text

@@ -1,0 +1,320 @@
+"""The pages of the book, made from the course's own files, which stay as they are.
+
+A page of the book is a README, a notebook, a file of code that a page links, or a diff. Each
+language has all of them: a page that is not translated is there in English.
+"""
+
+import hashlib
+import json
+import os
+import re
+from pathlib import Path
+
+import merman
+
+from book.differences import diff_page
+from book.figures import add_figure
+from course.facts import STAGES, headings
+from tests.harness import ROOT, STEPS
+
+LANGUAGES = {"en": "en", "zh": "zh_CN"}  # as Sphinx names them
+WORDS = {
+    "en": {
+        "begin": "Begin",
+        "steps": "The six steps",
+        "teach": "Teach",
+        "more": "More",
+        "how": "How a lesson works",
+        "own": "Build your own",
+        "breaks": "When a demonstration breaks",
+        "lab": "Start the notebooks",
+        "lesson": "Lesson",
+        "STAGES": "Stages",
+        "ARMOUR": "Armour",
+        "BREAK_IT": "Break it",
+        "EXERCISES": "Exercises",
+        "notebook": "Notebook",
+        "diff": "Diff from step {}",
+        "first diff": "The code",
+        "stage": "Diff of stage {}",
+        "tests": "Tests",
+        "teaching": "Teaching",
+        "glossary": "Glossary",
+        "road": "The road from here",
+        "benchmarks": "Benchmarks",
+        "ideas": "Index of ideas",
+        "contributing": "Contributing",
+        "diagram": "Diagram: {}",
+        "only": "",
+    },
+    "zh": {
+        "begin": "开始",
+        "steps": "六个步骤",
+        "teach": "教学",
+        "more": "更多",
+        "how": "课文怎么读",
+        "own": "自己动手写",
+        "breaks": "演示出错时",
+        "lab": "开始用笔记本",
+        "lesson": "课文",
+        "STAGES": "阶段",
+        "ARMOUR": "防护",
+        "BREAK_IT": "弄坏它",
+        "EXERCISES": "练习",
+        "notebook": "笔记本",
+        "diff": "与第 {} 步的差异",
+        "first diff": "代码",
+        "stage": "阶段 {} 的差异",
+        "tests": "测试",
+        "teaching": "教学",
+        "glossary": "词汇表",
+        "road": "今后的路",
+        "benchmarks": "性能测试",
+        "ideas": "概念索引",
+        "contributing": "参与贡献",
+        "diagram": "图：{}",
+        "only": "本页只有英文。",
+    },
+}
+SWITCH = re.compile(r"(?: · )?\[(?:中文版|中文|English)\]\([^)]*\.md\)(?: · )?")
+BLOCK_OR_LINK = re.compile(
+    r"(?P<block>^[ >]*(?P<fence>`{3,})(?P<kind>\w*)\n(?P<text>.*?)^[ >]*(?P=fence)[ ]*$)"
+    r"|(?<=\]\()(?P<link>[^)\s]+)(?=\))",
+    re.DOTALL | re.MULTILINE,
+)
+CHINESE = re.compile(r" · (\*\*[^*\n]+\*\*　.+)$|^([一-鿿].+)$", re.MULTILINE)
+
+
+def pages():
+    """Return the Markdown files and notebooks that the book has, as paths in the repository."""
+    found = [ROOT / name for name in ("README.md", "GLOSSARY.md", "TEACHING.md")]
+    found.append(ROOT / ".github" / "CONTRIBUTING.md")
+    for pattern in ("step*/*.md", "guide/*.md", "teaching/*.md", "benchmarks/**/*.md"):
+        found += ROOT.glob(pattern)
+    found = [path for path in found if not path.name.endswith(".zh-CN.md")]
+    return sorted(found + [*ROOT.glob("notebooks/*.ipynb")])
+
+
+def place(path):
+    """Return where a file of the repository is in the book's sources: both are relative paths.
+
+    README.md is the index of its folder. A file of code becomes a page that shows it.
+    """
+    name = path.as_posix().lstrip(".").replace(".zh-CN.md", ".md")
+    name = re.sub(r"(^|/)README\.md$", r"\1index.md", name)
+    is_page = name.endswith((".md", ".ipynb", ".png", ".svg"))
+    return Path(name if is_page else f"{name}.md")
+
+
+class Sources:
+    """The sources of one language: what Sphinx reads, written into a folder."""
+
+    def __init__(self, folder, language):
+        self.folder, self.language, self.words = folder, language, WORDS[language]
+        self.written = set()
+
+    def write(self, name, content):
+        """Write a file, unless it is there already: Sphinx reads again only what has changed."""
+        path = self.folder / name
+        self.written.add(path)
+        data = content if isinstance(content, bytes) else content.encode()
+        if not path.is_file() or path.read_bytes() != data:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+
+    def finish(self):
+        """Remove what an earlier run has written and this one has not."""
+        for path in self.folder.rglob("*"):
+            if path.is_file() and path not in self.written:
+                path.unlink()
+
+    def source_of(self, path):
+        """Return the file that has a page's text in this language, and whether it is translated."""
+        translated = path.with_name(f"{path.stem}.zh-CN.md")
+        if self.language == "zh" and translated.is_file():
+            return translated, True
+        return path, self.language == "en"
+
+    def link(self, target, source):
+        """Return a link of a page, such as ../step03_wsgi/README.md#environ, as the book needs it.
+
+        source: the Path of the page. A file of code that is linked gets a page. Raises
+        FileNotFoundError if there is no such file.
+        """
+        if target.startswith(("http:", "https:", "mailto:", "#")):
+            return target
+        name, hash_sign, anchor = target.partition("#")
+        path = Path(os.path.normpath(source.parent / name))
+        if not path.is_file():
+            raise FileNotFoundError(f"{source.relative_to(ROOT)} links {target}")
+        if anchor and path.suffix == ".md" and anchor not in headings(self.source_of(path)[0]):
+            return self.english(path, anchor, source)
+        path = path.relative_to(ROOT)
+        if place(path).suffix in (".png", ".svg"):
+            self.write(place(path), (ROOT / path).read_bytes())
+        elif place(path).name == f"{path.name}.md":
+            self.write_code(path)
+        here = place(source.relative_to(ROOT)).parent
+        return os.path.relpath(place(path), here).replace(os.sep, "/") + hash_sign + anchor
+
+    def english(self, path, anchor, source):
+        """Return a link to a section that the translation of a page lacks: to the English page."""
+        here = Path("zh") / place(source.relative_to(ROOT)).parent
+        address = os.path.relpath(place(path.relative_to(ROOT)).with_suffix(".html"), here)
+        return f"english:{address.replace(os.sep, '/')}#{anchor}"
+
+    def write_code(self, path):
+        """Write the page of a file of code."""
+        kinds = {".py": "python", ".c": "c", ".json": "json5", ".lua": "lua"}
+        kind = kinds.get(path.suffix, "text")
+        text = (ROOT / path).read_text("utf-8")
+        fence = "`" * 5
+        orphan = "" if path.parts[0] == "tests" and path.stem[5:] in STEPS else "orphan: true\n"
+        self.write(
+            place(path),
+            f"---\n{orphan}nosearch: true\nlang: en\n---\n# {path.name}\n\n"
+            f"`{path.as_posix()}`\n\n{fence}{{code-block}} {kind}\n:linenos:\n\n{text}{fence}\n",
+        )
+
+    def draw(self, text, title, source):
+        """Draw a diagram of mermaid, and return the Markdown that shows it."""
+        svg = merman.Merman().render_svg(text, None)
+        name = f"diagrams/{hashlib.sha256(text.encode()).hexdigest()[:16]}.svg"
+        self.write(name, svg)
+        here = place(source.relative_to(ROOT)).parent
+        address = os.path.relpath(name, here).replace(os.sep, "/")
+        return f"![{self.words['diagram'].format(title)}]({address})"
+
+    def convert(self, text, source):
+        """Return the Markdown of a page as the book needs it: its links, and its diagrams."""
+
+        def replace(match):
+            if match["link"]:
+                return self.link(match["link"], source)
+            if match["kind"] != "mermaid":
+                return match[0]
+            titles = re.findall(r"^#+ (.+)$", match.string[: match.start()], re.MULTILINE)
+            return self.draw(match["text"], titles[-1], source)
+
+        return BLOCK_OR_LINK.sub(replace, SWITCH.sub("", text))
+
+    def write_page(self, path):
+        """Write a page of the course."""
+        source, is_own = self.source_of(path)
+        if path.suffix == ".ipynb":
+            self.write_notebook(path)
+            return
+        text = self.convert(source.read_text("utf-8"), source)
+        name = path.relative_to(ROOT).as_posix()
+        if name == "GLOSSARY.md":
+            text = mark_chinese(text)
+        if not is_own:
+            heading, _, rest = text.partition("\n")
+            note = f'<p class="only" lang="zh-CN">{self.words["only"]}</p>'
+            text = f"---\nlang: en\n---\n{heading}\n\n{note}\n{rest}"
+        if path.parent.name in STEPS and path.name == "README.md":
+            text = add_figure(text, path.parent.name, self.language, self.write)
+        self.write(place(path.relative_to(ROOT)), text + self.contents(name))
+
+    def write_notebook(self, path):
+        """Write a notebook, with its stored outputs."""
+        notebook = json.loads(path.read_text("utf-8"))
+        if self.language != "en":
+            notebook["metadata"]["lang"] = "en"
+        for cell in notebook["cells"]:
+            if cell["cell_type"] == "markdown":
+                cell["source"] = self.convert("".join(cell["source"]), path)
+            for output in cell.get("outputs", []):
+                for kind, data in output.get("data", {}).items():
+                    if kind == "text/markdown":
+                        output["data"][kind] = self.convert("".join(data), path)
+        self.write(path.relative_to(ROOT), json.dumps(notebook, ensure_ascii=False, indent=1))
+
+    def contents(self, name):
+        """Return what a page adds to the sidebar: nothing, or its parts in their order."""
+        words = self.words
+        if name == "README.md":
+            return "".join(
+                toctree(rows, words[caption]) for caption, rows in self.first_contents().items()
+            )
+        if name == "benchmarks/README.md":
+            return toctree(["results/results"])
+        if name == "TEACHING.md":
+            return toctree(f"teaching/{path.stem}" for path in sorted(ROOT.glob("teaching/*.md")))
+        step, _, file = name.rpartition("/")
+        return toctree(self.step_contents(step)) if step in STEPS and file == "README.md" else ""
+
+    def first_contents(self):
+        """Return the parts of the sidebar: a dict from each caption to its rows."""
+        words = self.words
+        return {
+            "begin": [
+                f"{words['how']} <guide/how-a-lesson-works>",
+                f"{words['own']} <guide/build-your-own>",
+                f"{words['breaks']} <guide/when-it-breaks>",
+                f"{words['lab']} <notebooks/00_start_here>",
+            ],
+            "steps": [f"{step}/index" for step in STEPS],
+            "teach": [f"{words['teaching']} <TEACHING>"],
+            "more": [
+                f"{words['glossary']} <GLOSSARY>",
+                f"{words['road']} <guide/the-road-from-here>",
+                f"{words['benchmarks']} <benchmarks/index>",
+                f"{words['ideas']} <guide/index>",
+                f"{words['contributing']} <github/CONTRIBUTING>",
+            ],
+        }
+
+    def step_contents(self, step):
+        """Return the rows of the sidebar below a step."""
+        words, number = self.words, STEPS.index(step) + 1
+        rows = [f"{words['lesson']} <self>"]
+        for name in ("STAGES", "ARMOUR", "BREAK_IT", "EXERCISES"):
+            if (ROOT / step / f"{name}.md").is_file():
+                rows.append(f"{words[name]} <{name}>")
+        diff = words["diff"].format(number - 1) if number > 1 else words["first diff"]
+        return [
+            *rows,
+            f"{words['notebook']} <../notebooks/{step.removeprefix('step')}>",
+            f"{diff} <diff>",
+            f"{words['tests']} <../tests/test_{step}.py>",
+        ]
+
+    def write_diffs(self, step):
+        """Write the diff of a step, and those of its stages."""
+        stages = range(1, STAGES[step] + 1) if STAGES[step] > 1 else []
+        parts = toctree(f"{self.words['stage'].format(stage)} <diff-stage{stage}>" for stage in stages)
+        source, _ = self.source_of(ROOT / step / "README.md")
+        link = lambda target: self.link(target, source)  # noqa: E731
+        self.write(f"{step}/diff.md", diff_page(step, None, self.language, link) + parts)
+        for stage in stages:
+            self.write(f"{step}/diff-stage{stage}.md", diff_page(step, stage, self.language, link))
+
+
+def toctree(rows, caption=""):
+    """Return a part of the sidebar, in the words of MyST; none if there are no rows."""
+    rows = list(rows)
+    heading = f":caption: {caption}\n" if caption else ""
+    return "\n```{toctree}\n:hidden:\n" + heading + "\n" + "\n".join(rows) + "\n```\n" if rows else ""
+
+
+def mark_chinese(text):
+    """Return the glossary with lang at its Chinese parts, and with no level of headings left out."""
+
+    def mark(match):
+        if match[1]:
+            return f' · <span lang="zh-CN">{match[1]}</span>'
+        return f'<span lang="zh-CN">{match[2]}</span>'
+
+    return CHINESE.sub(mark, text.replace("\n### ", "\n## "))
+
+
+def write_sources(folder, language):
+    """Write all that Sphinx reads for a language into a folder."""
+    sources = Sources(folder, language)
+    for path in pages():
+        sources.write_page(path)
+    for step in STEPS:
+        sources.link(f"../tests/test_{step}.py", ROOT / step / "README.md")
+        sources.write_diffs(step)
+    sources.finish()
