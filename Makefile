@@ -26,12 +26,13 @@ INSTALL = $(PYTHON) -m course.install --venv $(VENV) $(if $(filter file,$(origin
 FOR_LEARNERS = requirements.txt
 FOR_LAB = $(FOR_LEARNERS) notebooks/requirements.txt
 FOR_BENCH = $(FOR_LEARNERS) benchmarks/requirements.txt
+FOR_BOOK = $(FOR_LEARNERS) book/requirements.txt
 FOR_COURSE = $(FOR_LEARNERS) course/requirements.txt
-FOR_CHECKS = $(FOR_LAB) benchmarks/requirements.txt course/requirements.txt
+FOR_CHECKS = $(FOR_LAB) benchmarks/requirements.txt book/requirements.txt course/requirements.txt
 
 .PHONY: help doctor setup start mine check watch exercise progress test arena lab lab-fresh diff
 .PHONY: verify lint format checks notebooks notebooks-clean notebooks-write prose bench bench-quick
-.PHONY: pictures clean
+.PHONY: pictures book book-open clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -123,6 +124,14 @@ bench-quick: ## the same in a minute and a half; no stored result changes
 pictures: ## play the ten seconds again that README.md shows, and take their picture
 	@$(INSTALL) $(FOR_COURSE)
 	$(VENV)/bin/python -m arena.record --picture arena/pictures/arena.png
+
+book: ## make a site of the lessons, notebooks and diffs, in English and Chinese
+	@$(INSTALL) $(FOR_BOOK)
+	$(VENV)/bin/python -m book
+
+book-open: ## the same, and show it in a browser
+	@$(INSTALL) $(FOR_BOOK)
+	$(VENV)/bin/python -m book --open
 
 clean: ## remove the virtual environment
 	rm -rf $(VENV)

@@ -11,6 +11,7 @@ import sys
 import time
 import webbrowser
 
+from book.figures import style
 from book.pages import LANGUAGES, write_sources
 from tests.harness import ROOT
 
@@ -35,6 +36,9 @@ def main():
     parser.add_argument("--open", action="store_true", help="show it in a browser")
     arguments = parser.parse_args()
     begin = time.monotonic()
+    static = BUILD / "static"
+    static.mkdir(parents=True, exist_ok=True)
+    (static / "lifelines.css").write_text(style(), "utf-8")
     try:
         for language in LANGUAGES:
             build(language)

@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 
 import jieba
+from sphinx.search.zh import SearchChinese
 
 jieba.setLogLevel(logging.WARNING)
 jieba.dt.tmp_dir = str(Path(__file__).parent / "_build")  # for its cache
@@ -26,9 +27,9 @@ nb_merge_streams = True
 
 html_theme = "furo"
 html_title = project
-html_static_path = ["static", "../arena/static/lifelines.js"]
-html_css_files = ["book.css"]
-html_js_files = ["lifelines.js", "figure.js"]
+html_static_path = ["static", "_build/static", "../arena/static/lifelines.js"]
+html_css_files = ["lifelines.css", "book.css"]
+html_js_files = ["lifelines.js", "book.js"]
 html_theme_options = {"top_of_page_buttons": ["view"]}  # the template makes a switch of it
 html_copy_source = html_show_sourcelink = False
 html_show_copyright = False
@@ -38,18 +39,37 @@ html_search_language = "zh"  # it finds English words, too
 copybutton_selector = "div.highlight-sh pre, div.highlight-python pre, div.cell_input pre"
 
 
+class Search(SearchChinese):
+    """Finds English and Chinese words, also where a query has several Chinese ones in a row."""
+
+    language_name = "English"  # whose stemmer it has: Sphinx looks for one of this name
+    js_splitter_code = """
+window.splitQuery = (query) =>
+  [...new Intl.Segmenter("zh", { granularity: "word" }).segment(query)]
+    .filter((part) => part.isWordLike)
+    .map((part) => part.segment);
+"""
+
+
 def add_switch(app, pagename, templatename, context, doctree):
     """Tell the templates where this page is in the other language, and which one its text is in."""
     depth = pagename.count("/")
     if app.config.language == "en":
         context["other_address"] = "../" * depth + f"zh/{pagename}.html"
         context["other_language"] = "zh-CN", "中文", "本页的中文版"
+        context["labels"] = "All pages", "On this page"
     else:
         context["other_address"] = "../" * (depth + 1) + f"{pagename}.html"
         context["other_language"] = "en", "English", "This page in English"
+        context["labels"] = "全部页面", "本页内容"
     context["text_language"] = (context.get("meta") or {}).get("lang", "")
+    tree = context.get("furo_navigation_tree", "")  # its captions are headings without a level
+    context["furo_navigation_tree"] = tree.replace(
+        'role="heading"', 'role="heading" aria-level="2"'
+    )
 
 
 def setup(app):
-    """Register add_switch with Sphinx."""
-    app.connect("html-page-context", add_switch)
+    """Register what is above with Sphinx."""
+    app.add_search_language(Search)
+    app.connect("html-page-context", add_switch, priority=900)  # after the theme

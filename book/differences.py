@@ -236,8 +236,8 @@ def table(name, old, new, rows, places, link, words, sides):
                 + (f'<td class="why">{explain(why, link)}</td>' if is_shown else "")
                 + "</tr>"
             )
-        heads = "".join(f'<th></th><th scope="col">{side}</th>' for side in sides)
-        heads += f'<th scope="col">{words["why"]}</th>' if is_shown else ""
+        heads = "".join(f'<td class="number"></td><th scope="col">{side}</th>' for side in sides)
+        heads += f'<th class="why" scope="col">{words["why"]}</th>' if is_shown else ""
         content = f'<table class="highlight"><thead><tr>{heads}</tr></thead><tbody>'
         content += "".join(body) + "</tbody></table>"
         if not is_shown:
@@ -281,7 +281,11 @@ def diff_page(step, stage, language, link):
             words["stage"].format(stage - 1) if stage > 1 else names[0],
             words["stage"].format(stage) if stage < STAGES[step] else names[1],
         ]
-    intro = words["intro"].format(old=names[0], new=names[1]) if number > 1 else words["first intro"]
+    intro = (
+        words["intro"].format(old=names[0], new=names[1].lower())
+        if number > 1
+        else words["first intro"]
+    )
     parts = [f"---\nhide-toc: true\n---\n# {title}", f"{intro} {explained}"]
 
     def address(target):

@@ -283,7 +283,9 @@ class Sources:
     def write_diffs(self, step):
         """Write the diff of a step, and those of its stages."""
         stages = range(1, STAGES[step] + 1) if STAGES[step] > 1 else []
-        parts = toctree(f"{self.words['stage'].format(stage)} <diff-stage{stage}>" for stage in stages)
+        parts = toctree(
+            f"{self.words['stage'].format(stage)} <diff-stage{stage}>" for stage in stages
+        )
         source, _ = self.source_of(ROOT / step / "README.md")
         link = lambda target: self.link(target, source)  # noqa: E731
         self.write(f"{step}/diff.md", diff_page(step, None, self.language, link) + parts)
@@ -295,7 +297,9 @@ def toctree(rows, caption=""):
     """Return a part of the sidebar, in the words of MyST; none if there are no rows."""
     rows = list(rows)
     heading = f":caption: {caption}\n" if caption else ""
-    return "\n```{toctree}\n:hidden:\n" + heading + "\n" + "\n".join(rows) + "\n```\n" if rows else ""
+    return (
+        "\n```{toctree}\n:hidden:\n" + heading + "\n" + "\n".join(rows) + "\n```\n" if rows else ""
+    )
 
 
 def mark_chinese(text):

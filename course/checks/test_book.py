@@ -1,0 +1,265 @@
+"""The book is complete: its links lead somewhere, and its pages need no script or other site."""
+
+import contextlib
+import fcntl
+import functools
+import http.server
+import posixpath
+import re
+import subprocess
+import sys
+import threading
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+from book.__main__ import BUILD, SITE
+from book.differences import explanations
+from course.browser import needs_chromium
+from tests.harness import ROOT, STEPS, wait_until
+
+pytestmark = pytest.mark.timeout(240)
+# One page of each kind: axe looks at them in the dark, on a phone and in Chinese, too.
+KINDS = [
+    "index.html",
+    "GLOSSARY.html",
+    "step05_zombies/index.html",
+    "step05_zombies/diff.html",
+    "notebooks/05_zombies.html",
+    "tests/test_step05_zombies.py.html",
+    "search.html",
+]
+
+
+@pytest.fixture(scope="module")
+def book():
+    """The names of all pages. Of several workers one builds them, and the others change nothing."""
+    BUILD.mkdir(parents=True, exist_ok=True)
+    with open(BUILD / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        built = subprocess.run(
+            [sys.executable, "-m", "book"], cwd=ROOT, capture_output=True, text=True
+        )
+    assert built.returncode == 0, f"The book is not built without a warning:\n{built.stderr}"
+    return sorted(path.relative_to(SITE).as_posix() for path in SITE.rglob("*.html"))
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    """Serves the site, and logs nothing."""
+
+    def log_message(self, *_):
+        """Do not log."""
+
+
+@pytest.fixture(scope="module")
+def site(book):
+    """The address of the book, served as a web server does."""
+    handler = functools.partial(Quiet, directory=SITE)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def read(name):
+    """Return a page of the book without what its scripts hold."""
+    text = (SITE / name).read_text("utf-8")
+    return re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL)
+
+
+def test_each_link_of_the_book_leads_to_a_page_and_a_place(book):
+    texts = {name: read(name) for name in book}
+    ids = {name: set(re.findall(r'\bid="([^"]+)"', text)) for name, text in texts.items()}
+    broken = []
+    for name, text in texts.items():
+        for link in set(re.findall(r'<\w[^<>]*? (?:href|src)="([^"]+)"', text)):
+            scheme, _, path, _, anchor = urlsplit(link)
+            if scheme:
+                continue
+            target = posixpath.normpath(posixpath.join(posixpath.dirname(name), unquote(path)))
+            target = name if not path else target
+            anchor = unquote(anchor)
+            is_there = (SITE / target).is_file()
+            if not is_there or (anchor and target in ids and anchor not in ids[target] | {"top"}):
+                broken.append(f"{name}: {link}")
+    assert not broken, "\n".join(broken)
+
+
+def test_each_page_has_its_language_and_a_switch_to_the_same_page_in_the_other(book):
+    english = [name for name in book if not name.startswith("zh/")]
+    assert [name for name in book if name.startswith("zh/")] == [f"zh/{name}" for name in english]
+    for name in english:
+        up = "../" * name.count("/")
+        assert '<html class="no-js" lang="en"' in read(name)
+        assert f'href="{up}zh/{name}"' in read(name), f"{name} has no switch to Chinese."
+        chinese = read(f"zh/{name}")
+        assert '<html class="no-js" lang="zh-CN"' in chinese
+        assert f'href="../{up}{name}"' in chinese, f"zh/{name} has no switch to English."
+        translated = (ROOT / name).parent / f"{(ROOT / name).stem}.zh-CN.md"
+        if name.endswith("ARMOUR.html") or name.startswith(("notebooks/", "tests/")):
+            assert '<div lang="en">' in chinese, f"{translated}: its English is marked as Chinese."
+
+
+def test_a_newcomer_finds_each_answer_with_two_clicks_from_the_first_page(book):
+    first = read("index.html")
+    for address in (
+        "step01_echo_socket/index.html",
+        "step04_fork/diff.html",
+        "GLOSSARY.html#zombie",
+        "guide/build-your-own.html",
+        "notebooks/02_http_server.html",
+    ):
+        assert f'href="{address}"' in first, f"The first page does not lead to {address}."
+
+
+@pytest.mark.parametrize("step", STEPS[1:])
+def test_the_diff_page_has_each_explanation_of_the_lesson_beside_its_line(book, step):
+    text = read(f"{step}/diff.html")
+    shown = re.findall(r'<td class="why"><p', text)
+    wanted = explanations(step, None, "en")
+    assert len(re.findall(r'<p lang="en">', text)) == len(wanted) > 3
+    assert shown
+
+
+ARTICLE = """() => {
+  const article = document.querySelector("article").cloneNode(true);
+  for (const part of article.querySelectorAll(".replay, .copybtn, script, noscript")) part.remove();
+  return article.textContent.replace(/\\s+/g, " ");
+}"""
+
+
+@needs_chromium
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_each_page_loads_nothing_from_elsewhere_and_is_complete_without_script(
+    book, site, browser, language
+):
+    found = []
+
+    def watch(page):
+        page.on("console", lambda message: found.append(f"{page.url}: {message.text}"))
+        page.on("pageerror", lambda error: found.append(f"{page.url}: {error}"))
+        page.on("request", lambda request: look(page, request.url))
+        page.on("requestfailed", lambda request: found.append(f"{page.url}: {request.url} fails"))
+        page.on("response", lambda response: look(page, response.url, response.status))
+
+    def look(page, url, status=200):
+        if status >= 400 or not url.startswith((site, "data:")):
+            found.append(f"{page.url}: {status} {url}")
+
+    with contextlib.ExitStack() as stack:
+        pages = []
+        for script in (True, False):
+            context = browser.new_context(java_script_enabled=script)
+            stack.enter_context(contextlib.closing(context))
+            pages.append(context.new_page())
+            watch(pages[-1])
+        for name in book:
+            if name.startswith("zh/") != (language == "zh") or name.endswith("search.html"):
+                continue
+            texts = []
+            for page in pages:
+                page.goto(f"{site}/{name}")
+                texts.append(page.evaluate(ARTICLE))
+            if texts[0] != texts[1] or len(texts[0]) < 100:
+                found.append(f"{name} is not the same without script.")
+    assert not found, "\n".join(found)
+
+
+@needs_chromium
+@pytest.mark.parametrize("width", [1280, 390])
+def test_no_page_is_wider_than_the_screen(book, site, page, width):
+    page.set_viewport_size({"width": width, "height": 900})
+    wide = []
+    for name in book:
+        if not name.startswith("zh/"):
+            page.goto(f"{site}/{name}")
+            if (is_wide := page.evaluate("document.documentElement.scrollWidth")) > width:
+                wide.append(f"{name} is {is_wide} pixels wide")
+    assert not wide, "\n".join(wide)
+
+
+@needs_chromium
+@pytest.mark.parametrize("name", KINDS)
+def test_axe_finds_no_barrier(book, site, browser, name):
+    for address, scheme, width in [
+        (name, "light", 1280),
+        (name, "dark", 1280),
+        (name, "light", 390),
+        (f"zh/{name}", "light", 1280),
+    ]:
+        size = {"width": width, "height": 900}
+        with contextlib.closing(browser.new_context(color_scheme=scheme, viewport=size)) as context:
+            page = context.new_page()
+            page.goto(f"{site}/{address}")
+            found = Axe().run(page)
+        report = f"{address}, {scheme}, {width}: {found.generate_report()}"
+        assert found.violations_count == 0, report
+
+
+@needs_chromium
+@pytest.mark.parametrize(
+    ("folder", "word", "wanted"),
+    [
+        ("", "zombie", "step05_zombies/index.html"),
+        ("", "僵尸", "GLOSSARY.html"),
+        ("zh/", "zombie", "zh/GLOSSARY.html"),
+        ("zh/", "僵尸", "zh/step05_zombies/index.html"),
+    ],
+)
+def test_the_search_finds_a_word_in_both_languages(site, page, folder, word, wanted):
+    page.goto(f"{site}/{folder}index.html")
+    box = page.get_by_role("textbox")
+    box.fill(word)
+    box.press("Enter")
+    page.wait_for_selector("ul.search li a")
+    links = page.locator("ul.search li a")
+
+    def addresses():
+        return {urlsplit(link.get_attribute("href")).path.lstrip("/") for link in links.all()}
+
+    wait_until(
+        lambda: any(posixpath.join(folder, address) == wanted for address in addresses()),
+        lambda: f"It finds {addresses()}",
+    )
+
+
+@needs_chromium
+def test_a_diff_page_unfolds_what_is_the_same(site, page):
+    page.goto(f"{site}/step04_fork/diff.html")
+    row = page.locator("tr", has=page.locator("ins", has_text="pid = os.fork()"))
+    assert "two processes run" in row.locator(".why").inner_text()
+    old, new = row.locator(".old").bounding_box(), row.locator(".new").bounding_box()
+    assert old["y"] == new["y"] and old["x"] < new["x"], "The files are not side by side."
+    fold = page.locator("details", has_text="def listen").first
+    assert not fold.get_by_text("listen").first.is_visible()
+    fold.locator("summary").click()
+    assert fold.get_by_text("listen").first.is_visible()
+
+
+@needs_chromium
+def test_a_figure_plays_and_steps(site, page):
+    page.goto(f"{site}/step04_fork/index.html")
+    figure = page.locator("figure.replay")
+    twin = figure.locator("[data-lane=step04_fork] .twin")
+    assert twin.inner_text() == "5 zombies", "It does not begin as the picture shows it."
+    clock = figure.locator(".axis text").first
+    end = clock.text_content()
+    figure.get_by_role("button", name="Play").click()
+    wait_until(lambda: clock.text_content() != end, "It does not play.")
+    figure.get_by_role("button", name="Pause").click()
+    paused = clock.text_content()
+    figure.get_by_role("button", name="Step", exact=True).click()
+    assert clock.text_content() != paused, "It makes no step."
+    assert not page.complaints, f"The browser's console shows: {page.complaints}"
+
+
+@needs_chromium
+def test_a_figure_is_a_picture_and_words_without_script(site, browser):
+    with contextlib.closing(browser.new_context(java_script_enabled=False)) as context:
+        page = context.new_page()
+        page.goto(f"{site}/step04_fork/index.html")
+        figure = page.locator("figure.replay")
+        assert figure.locator("img").get_attribute("alt")
+        assert figure.locator("img").evaluate("image => image.naturalWidth") > 600
+        assert "there are five" in figure.locator("figcaption").inner_text()
