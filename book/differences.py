@@ -25,16 +25,14 @@ WORDS = {
         "title": "What step {} changes",
         "first": "The code of step 1",
         "stage title": "What stage {} of step {} changes",
-        "intro": "{old} is on the left and {new} on the right. A line with − goes, and one with + comes. "
-        "What is the same is folded, so click to see it.",
+        "intro": "{old} is on the left and {new} on the right. A line with − goes, and one with + "
+        "comes. What is the same is folded, so click to see it.",
         "first intro": "The ladder begins here, so every line is new.",
         "explained": "The [lesson]({}) explains the change as a whole.",
         "stage explained": "[Its stage]({}) explains the change as a whole.",
         "same files": "The same to the byte: {}.",
         "same": ("1 line is the same", "{} lines are the same"),
         "why": "Why it is there",
-        "new": "new",
-        "line": "Line",
     },
     "zh": {
         "step": "第 {} 步",
@@ -42,15 +40,14 @@ WORDS = {
         "title": "第 {} 步改了什么",
         "first": "第 1 步的代码",
         "stage title": "第 {1} 步阶段 {0} 改了什么",
-        "intro": "左边是{old}，右边是{new}。带 − 的行被删去，带 + 的行是新的。相同的部分已折叠，点开就能看到。",
+        "intro": "左边是{old}，右边是{new}。带 − 的行被删去，带 + 的行是新的。"
+        "相同的部分已折叠，点开就能看到。",
         "first intro": "台阶从这里开始，所以每一行都是新的。",
         "explained": "整个改动见[课文]({})。",
         "stage explained": "整个改动见[这一阶段]({})。",
         "same files": "完全相同的文件：{}。",
         "same": ("1 行相同", "{} 行相同"),
         "why": "为什么",
-        "new": "新文件",
-        "line": "行",
     },
 }
 MARKDOWN = MarkdownIt()
@@ -65,11 +62,16 @@ class Row(NamedTuple):
 
 
 class Explanation(NamedTuple):
-    """Why a line is there: the code that names it, and a text in Markdown, in a language."""
+    """Why something is there: a text in Markdown, and the language that it is in.
+
+    code: of a line, in which three dots stand for anything, or the name of a block, such as of a
+    function.
+    """
 
     code: str
     text: str
     language: str
+    is_of_block: bool
 
 
 def rows_of(old, new):
@@ -98,66 +100,84 @@ def table_of_lines(page):
     text = BLOCK.sub("", section(f"{page}#{'差异' if is_chinese else 'the-diff'}"))
     rows = re.findall(r"^\| (`[^|]*) \| ([^|]*) \|$", text, re.MULTILINE)
     language = "zh-CN" if is_chinese else "en"
-    return [Explanation(re.search("`([^`]+)`", code)[1], why, language) for code, why in rows]
+    return [
+        Explanation(re.search("`([^`]+)`", code)[1], why, language, False) for code, why in rows
+    ]
 
 
-def list_of_blocks(text, language):
-    """Return the Explanations of a text with an item for each function: "1. **`serve`.** ..."."""
+def texts_of_blocks(text, language):
+    """Return the Explanations of a text with an item, or a row of a table, for each function."""
     text = BLOCK.sub("", text)
     items = re.findall(r"^(?:\d\.|-) (.+(?:\n +\S.*)*)$", text, re.MULTILINE)
-    found = []
-    for item in items:
-        item = re.sub(r"\s*\n\s*", " ", item)
-        if match := re.match(r"(?:\*\*[^*]*?)?`(\w+)", item):
-            found.append(Explanation(match[1], item, language))
-    return found
+    found = [(re.match(r"(?:\*\*[^*]*?)?`(\w+)", item), item) for item in items]
+    rows = re.findall(r"^\| (`[^|]*) \| ([^|]*) \|$", text, re.MULTILINE)
+    found += [(re.match(r"`(?:\w+\.)?(\w+)", name), f"{name}: {what}") for name, what in rows]
+    return [Explanation(name[1], joined(item), language, True) for name, item in found if name]
+
+
+def armour(step):
+    """Return the Explanations of the armour of a step: the first paragraph about each function."""
+    text = BLOCK.sub("", (ROOT / step / "ARMOUR.md").read_text("utf-8"))
+    parts = re.findall(r"^### (?:\w+\.)?(\w+)\n+(.+?)\n\n", text, re.DOTALL | re.MULTILINE)
+    return [Explanation(name, joined(paragraph), "en", True) for name, paragraph in parts]
+
+
+def joined(text):
+    """Return a text as one line."""
+    return re.sub(r"\s*\n\s*", " ", text)
 
 
 def explanations(step, stage, language):
     """Return the Explanations of a step, or of a stage of it, in a language if there are some."""
+    if stage == STAGES[step] > 1:
+        return armour(step)
     if stage:
         text = (ROOT / step / "STAGES.md").read_text("utf-8")
         part = re.split(r"^## Stage ", text, flags=re.MULTILINE)[stage]
-        begin = part.partition("**What you will build.**")[2]
-        return list_of_blocks(begin.partition("\n**How it is done.**")[0], "en")
+        build = part.partition("**What you will build.**")[2].partition("**How it is done.**")[0]
+        return texts_of_blocks(build, "en")
     page = f"{step}/README.md"
     rows = table_of_lines(page)
     if not rows:
-        return list_of_blocks(section(f"{page}#the-diff"), "en")
+        return texts_of_blocks(section(f"{page}#the-diff"), "en")
     if language == "zh":  # its table may lag behind, so it gives what it has
         own = {row.code: row for row in table_of_lines(f"{step}/README.zh-CN.md")}
         rows = [own.get(row.code, row) for row in rows]
     return rows
 
 
-def find_line(code, lines, rows, begin):
-    """Return the number of the row whose new line has some code, at begin or later; or None.
+def find_line(code, new, rows, begin):
+    """Return the number of the row whose new line has some code; raises AssertionError if none has.
 
-    code: such as work(...), in which three dots stand for anything.
+    It is the first one from begin on, or else the last one. Where three dots stand for something,
+    the line has changed; otherwise it may be near to a change.
     """
     pattern = re.compile(re.escape(code).replace(re.escape("..."), ".*"))
     seen = shown(rows)
-    for number in range(begin, len(rows)):
-        row = rows[number]
-        if row.new is not None and seen[number] and pattern.search(lines[row.new]):
-            return number
-    return None
+    found = [
+        number
+        for number, row in enumerate(rows)
+        if row.new is not None
+        and (row.is_changed or (seen[number] and "..." not in code))
+        and pattern.search(new[row.new])
+    ]
+    assert found, f"The diff does not show the line {code!r}."
+    return next((number for number in found if number >= begin), found[-1])
 
 
 def find_block(name, old, new, rows):
     """Return the number of the first changed row of a function, class or constant, or None."""
-    is_begin = re.compile(rf"(\s*)(def |class |){re.escape(name)}\b(?(2)| =)").match
+    is_begin = re.compile(rf"\s*(def|class) {name}\b|{name} =").match
     for lines, side in ((new, "new"), (old, "old")):
-        inside = False
+        margin = None  # of the block, while we are in it
         for number, row in enumerate(rows):
-            place = getattr(row, side)
-            if place is None:
-                continue
-            if is_begin(lines[place]):
-                inside = True
-            elif inside and re.match(r"\S", lines[place]) and lines[place][0] not in "#)":
-                inside = False
-            if inside and row.is_changed:
+            line = lines[getattr(row, side)] if getattr(row, side) is not None else ""
+            left = len(line) - len(line.lstrip())
+            if is_begin(line):
+                margin = left
+            elif margin is not None and line and left <= margin and line[left] != ")":
+                margin = None
+            if margin is not None and row.is_changed:
                 return number
     return None
 
@@ -165,29 +185,20 @@ def find_block(name, old, new, rows):
 def place_explanations(texts, files):
     """Return where Explanations belong: a dict from (file, row) to a list of them.
 
-    files: a dict from each name to (old lines, new lines, rows). Raises AssertionError if a row of
-    a lesson's table names a line that no diff shows.
+    files: a dict from each name to (old lines, new lines, rows). Those of lines are all about
+    server.py, in the order of its lines. Raises AssertionError if a line is not shown.
     """
     places, begin = {}, 0
     for text in texts:
-        found = None
-        for name, (old, new, rows) in files.items():
-            if text.code.isidentifier() and text.code != "finally":
-                number = find_block(text.code, old, new, rows)
-            elif name == "server.py":
-                number = find_line(text.code, new, rows, begin)
-                if number is None:
-                    number = find_line(text.code, new, rows, 0)
-                begin = begin if number is None else number + 1
-            else:
-                continue
-            if number is not None:
-                found = name, number
-                break
-        if found:
-            places.setdefault(found, []).append(text)
+        if text.is_of_block:
+            found = ((name, find_block(text.code, *files[name])) for name in files)
+            place = next((place for place in found if place[1] is not None), None)
         else:
-            assert text.code.isidentifier(), f"No diff shows the line {text.code!r}."
+            _, new, rows = files["server.py"]
+            row = find_line(text.code, new, rows, begin)
+            begin, place = row + 1, ("server.py", row)
+        if place:
+            places.setdefault(place, []).append(text)
     return places
 
 
@@ -233,11 +244,11 @@ def table(name, old, new, rows, places, link, words, sides):
                 f'<tr class="{kind}">'
                 + (cell(old_lines, row.old, "old", row.is_changed) if old else "")
                 + cell(new_lines, row.new, "new", row.is_changed)
-                + (f'<td class="why">{explain(why, link)}</td>' if is_shown else "")
+                + (f'<td class="why">{explain(why, link)}</td>' if is_shown and places else "")
                 + "</tr>"
             )
         heads = "".join(f'<td class="number"></td><th scope="col">{side}</th>' for side in sides)
-        heads += f'<th class="why" scope="col">{words["why"]}</th>' if is_shown else ""
+        heads += f'<th class="why" scope="col">{words["why"]}</th>' if is_shown and places else ""
         content = f'<table class="highlight"><thead><tr>{heads}</tr></thead><tbody>'
         content += "".join(body) + "</tbody></table>"
         if not is_shown:
@@ -247,55 +258,73 @@ def table(name, old, new, rows, places, link, words, sides):
     return f'<div class="diff{"" if old else " new-file"}">{"".join(parts)}</div>'
 
 
-def diff_page(step, stage, language, link):
-    """Return the page of a step's diff, or of a stage's, in Markdown.
+def files_of(before, after):
+    """Return the files in which two folders differ, server.py first, and the names of the others.
 
-    link: a function that makes a link of the book from a link of the step's pages.
+    The files are a dict from each name to (old lines, new lines, rows). before: None if there is no
+    older folder.
     """
-    words, number = WORDS[language], STEPS.index(step) + 1
-    before, after = folder_before(step, stage) if number > 1 else None, folder_of(step, stage)
     files, same = {}, []
     for path in sorted((ROOT / after).glob("*.py"), key=lambda path: path.name != "server.py"):
         older = ROOT / before / path.name if before else None
         old = older.read_text("utf-8").splitlines() if older and older.exists() else []
         new = path.read_text("utf-8").splitlines()
         if old == new:
-            same.append(f"`{path.name}`")
+            same.append(path.name)
         else:
             files[path.name] = old, new, rows_of(old, new)
-    texts = explanations(step, stage, language) if number > 1 else []
-    places = place_explanations(texts, files)
+    return files, same
+
+
+def names_of(step, stage, words):
+    """Return what the two sides of a diff are called, such as "Step 3" and "Step 4"."""
+    number = STEPS.index(step) + 1
+    before, after = words["step"].format(number - 1), words["step"].format(number)
+    if stage:
+        before = words["stage"].format(stage - 1) if stage > 1 else before
+        after = words["stage"].format(stage) if stage < STAGES[step] else after
+    return before, after
+
+
+def first_lines(step, stage, language, link):
+    """Return the heading of a diff page, and its first paragraph."""
+    words, number = WORDS[language], STEPS.index(step) + 1
+    before, after = names_of(step, stage, words)
+    intro = words["intro"].format(old=before, new=after.lower())
     if stage:
         title = words["stage title"].format(stage, number)
-        page = ROOT / step / "STAGES.md"
-        anchor = next(anchor for anchor in headings(page) if anchor.startswith(f"stage-{stage}-"))
+        anchors = headings(ROOT / step / "STAGES.md")
+        anchor = next(anchor for anchor in anchors if anchor.startswith(f"stage-{stage}-"))
         explained = words["stage explained"].format(link(f"STAGES.md#{anchor}"))
     else:
-        title = words["title"].format(number) if number > 1 else words["first"]
-        page = "README.zh-CN.md" if language == "zh" else "README.md"
-        anchor = "差异" if language == "zh" else "the-diff"
-        explained = words["explained"].format(link(f"{page}#{anchor}"))
-    names = [words["step"].format(number - 1), words["step"].format(number)]
-    if stage:
-        names = [
-            words["stage"].format(stage - 1) if stage > 1 else names[0],
-            words["stage"].format(stage) if stage < STAGES[step] else names[1],
-        ]
-    intro = (
-        words["intro"].format(old=names[0], new=names[1].lower())
-        if number > 1
-        else words["first intro"]
-    )
-    parts = [f"---\nhide-toc: true\n---\n# {title}", f"{intro} {explained}"]
+        title = words["title"].format(number)
+        where = {"en": "README.md#the-diff", "zh": "README.zh-CN.md#差异"}[language]
+        explained = words["explained"].format(link(where))
+    if number == 1:
+        title, intro = words["first"], words["first intro"]
+    return f"# {title}\n\n{intro} {explained}"
+
+
+def diff_page(step, stage, language, link):
+    """Return the page of a step's diff, or of a stage's, in Markdown.
+
+    link: a function that makes a link of the book from a link of the step's pages.
+    """
+    words, is_first = WORDS[language], step == STEPS[0]
+    before = None if is_first else folder_before(step, stage)
+    files, same = files_of(before, folder_of(step, stage))
+    texts = [] if is_first else explanations(step, stage, language)
+    places = place_explanations(texts, files)
+    parts = ["---\nhide-toc: true\n---\n" + first_lines(step, stage, language, link)]
 
     def address(target):
-        return re.sub(r"\.(md|ipynb)(?=#|$)", ".html", link(target))
+        return re.sub(r"\.(md|ipynb)(?=#|$)", ".html", link(target)).removeprefix("english:")
 
+    names = names_of(step, stage, words)
     for name, (old, new, rows) in files.items():
-        parts.append(f"## {name}")
         sides = names if old else names[1:]
         content = table(name, old, new, rows, places, address, words, sides)
-        parts.append(f"```{{raw}} html\n{content}\n```")
+        parts.append(f"## {name}\n\n```{{raw}} html\n{content}\n```")
     if same:
-        parts.append(words["same files"].format(", ".join(same)))
+        parts.append(words["same files"].format(", ".join(f"`{name}`" for name in same)))
     return "\n\n".join(parts) + "\n"

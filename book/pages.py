@@ -92,7 +92,7 @@ def pages():
     for pattern in ("step*/*.md", "guide/*.md", "teaching/*.md", "benchmarks/**/*.md"):
         found += ROOT.glob(pattern)
     found = [path for path in found if not path.name.endswith(".zh-CN.md")]
-    return sorted(found + [*ROOT.glob("notebooks/*.ipynb")])
+    return sorted([*found, *ROOT.glob("notebooks/*.ipynb")])
 
 
 def place(path):
@@ -303,7 +303,7 @@ def toctree(rows, caption=""):
 
 
 def mark_chinese(text):
-    """Return the glossary with lang at its Chinese parts, and with no level of headings left out."""
+    """Return the glossary with lang at its Chinese parts, and no level of headings left out."""
 
     def mark(match):
         if match[1]:
