@@ -100,31 +100,35 @@ def table_of_lines(page):
     text = BLOCK.sub("", section(f"{page}#{'差异' if is_chinese else 'the-diff'}"))
     rows = re.findall(r"^\| (`[^|]*) \| ([^|]*) \|$", text, re.MULTILINE)
     language = "zh-CN" if is_chinese else "en"
+    name = page.rpartition("/")[2]
     return [
-        Explanation(re.search("`([^`]+)`", code)[1], why, language, False) for code, why in rows
+        Explanation(re.search("`([^`]+)`", code)[1], joined(why, name), language, False)
+        for code, why in rows
     ]
 
 
-def texts_of_blocks(text, language):
+def texts_of_blocks(text, page):
     """Return the Explanations of a text with an item, or a row of a table, for each function."""
     text = BLOCK.sub("", text)
     items = re.findall(r"^(?:\d\.|-) (.+(?:\n +\S.*)*)$", text, re.MULTILINE)
     found = [(re.match(r"(?:\*\*[^*]*?)?`(\w+)", item), item) for item in items]
     rows = re.findall(r"^\| (`[^|]*) \| ([^|]*) \|$", text, re.MULTILINE)
     found += [(re.match(r"`(?:\w+\.)?(\w+)", name), f"{name}: {what}") for name, what in rows]
-    return [Explanation(name[1], joined(item), language, True) for name, item in found if name]
+    return [Explanation(name[1], joined(item, page), "en", True) for name, item in found if name]
 
 
 def armour(step):
     """Return the Explanations of the armour of a step: the first paragraph about each function."""
     text = BLOCK.sub("", (ROOT / step / "ARMOUR.md").read_text("utf-8"))
     parts = re.findall(r"^### (?:\w+\.)?(\w+)\n+(.+?)\n\n", text, re.DOTALL | re.MULTILINE)
-    return [Explanation(name, joined(paragraph), "en", True) for name, paragraph in parts]
+    return [
+        Explanation(name, joined(paragraph, "ARMOUR.md"), "en", True) for name, paragraph in parts
+    ]
 
 
-def joined(text):
-    """Return a text as one line."""
-    return re.sub(r"\s*\n\s*", " ", text)
+def joined(text, page):
+    """Return a text of a page as one line, with links that do not rely on the page."""
+    return re.sub(r"\s*\n\s*", " ", text).replace("](#", f"]({page}#")
 
 
 def explanations(step, stage, language):
@@ -135,11 +139,11 @@ def explanations(step, stage, language):
         text = (ROOT / step / "STAGES.md").read_text("utf-8")
         part = re.split(r"^## Stage ", text, flags=re.MULTILINE)[stage]
         build = part.partition("**What you will build.**")[2].partition("**How it is done.**")[0]
-        return texts_of_blocks(build, "en")
+        return texts_of_blocks(build, "STAGES.md")
     page = f"{step}/README.md"
     rows = table_of_lines(page)
     if not rows:
-        return texts_of_blocks(section(f"{page}#the-diff"), "en")
+        return texts_of_blocks(section(f"{page}#the-diff"), "README.md")
     if language == "zh":  # its table may lag behind, so it gives what it has
         own = {row.code: row for row in table_of_lines(f"{step}/README.zh-CN.md")}
         rows = [own.get(row.code, row) for row in rows]

@@ -225,6 +225,8 @@ class Sources:
             if cell["cell_type"] == "markdown":
                 cell["source"] = self.convert("".join(cell["source"]), path)
             for output in cell.get("outputs", []):
+                if words := output.get("metadata", {}).get("image/png", {}).get("alt"):
+                    cell["metadata"]["mystnb"] = {"image": {"alt": words}}
                 for kind, data in output.get("data", {}).items():
                     if kind == "text/markdown":
                         output["data"][kind] = self.convert("".join(data), path)

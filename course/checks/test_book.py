@@ -100,6 +100,12 @@ def test_each_page_has_its_language_and_a_switch_to_the_same_page_in_the_other(b
             assert '<div lang="en">' in chinese, f"zh/{name}: its English counts as Chinese."
 
 
+def test_each_picture_has_words_for_who_does_not_see_it(book):
+    words = {alt for name in book for alt in re.findall(r'<img[^>]* alt="([^"]*)"', read(name))}
+    assert len(words) > 30
+    assert not [alt for alt in words if len(alt) < 4 or alt.endswith((".png", ".svg"))]
+
+
 def test_a_newcomer_finds_each_answer_with_two_clicks_from_the_first_page(book):
     first = read("index.html")
     for address in (
