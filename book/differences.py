@@ -27,7 +27,8 @@ WORDS = {
         "stage title": "What stage {} of step {} changes",
         "intro": "{old} is on the left and {new} on the right. A line with − goes, and one with + "
         "comes. What is the same is folded, so click to see it.",
-        "first intro": "The ladder begins here, so every line is new.",
+        "first intro": "The ladder begins here, so every line is new. The [lesson]({}) goes through "
+        "them.",
         "explained": "The [lesson]({}) explains the change as a whole.",
         "stage explained": "[Its stage]({}) explains the change as a whole.",
         "same files": "The same to the byte: {}.",
@@ -42,7 +43,7 @@ WORDS = {
         "stage title": "第 {1} 步阶段 {0} 改了什么",
         "intro": "左边是{old}，右边是{new}。带 − 的行被删去，带 + 的行是新的。"
         "相同的部分已折叠，点开就能看到。",
-        "first intro": "台阶从这里开始，所以每一行都是新的。",
+        "first intro": "台阶从这里开始，所以每一行都是新的。[课文]({})逐段讲解。",
         "explained": "整个改动见[课文]({})。",
         "stage explained": "整个改动见[这一阶段]({})。",
         "same files": "完全相同的文件：{}。",
@@ -212,15 +213,19 @@ def coloured(text):
     return highlight(text, lexer, HtmlFormatter(nowrap=True)).splitlines()
 
 
-def cell(lines, number, side, is_changed):
-    """Return the HTML of two cells: the number of a line, and the line."""
+def cells(texts, lines, number, side, is_changed):
+    """Return the HTML of two cells: the number of a line, and the line.
+
+    texts: the lines of the file, and lines the same as HTML.
+    """
     if number is None:
         return f'<td class="number"></td><td class="{side} none"></td>'
     sign, name = {"old": ("−", "del"), "new": ("+", "ins")}[side]
-    code = lines[number] or " "
+    code, left = lines[number] or " ", len(texts[number]) - len(texts[number].lstrip())
     if is_changed:
         code = f'<{name}><span class="sign">{sign}</span>{code}</{name}>'
-    return f'<td class="number">{number + 1}</td><td class="{side}"><code>{code}</code></td>'
+    code = f'<code style="--left: {left}ch">{code}</code>'  # where the rest of a long line begins
+    return f'<td class="number">{number + 1}</td><td class="{side}">{code}</td>'
 
 
 def explain(texts, link):
@@ -232,34 +237,53 @@ def explain(texts, link):
     return "".join(parts)
 
 
-def table(name, old, new, rows, places, link, words, sides):
-    """Return a diff of one file as HTML: tables, with folded ones between them."""
+def table(rows, sides, why):
+    """Return a table of a diff as HTML.
+
+    rows: a list of pairs, the HTML of a row's lines and that of its explanation. sides: what the
+    columns with lines are called. why: what that with explanations is called, None if it has none.
+    """
+    columns, heads = '<col class="number"><col>' * len(sides), ""
+    for side in sides:
+        heads += f'<td class="number"></td><th scope="col">{side}</th>'
+    if why:
+        columns += '<col class="why">'
+        heads += f'<th class="why" scope="col">{why}</th>'
+    body, last = "", len(rows)
+    for number in reversed(range(len(rows))):
+        content, explanation = rows[number]
+        if why and (explanation or number == 0):  # it has the room to the next explanation
+            content += f'<td class="why" rowspan="{last - number}">{explanation}</td>'
+            last = number
+        body = f"<tr>{content}</tr>{body}"
+    return (
+        f'<table class="highlight"><colgroup>{columns}</colgroup>'
+        f"<thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
+    )
+
+
+def diff_of_file(old, new, rows, whys, sides, words):
+    """Return the diff of a file as HTML: tables, and folded ones of lines that are the same.
+
+    whys: a dict from the number of a row to the HTML of its explanation, None if there are none.
+    """
     old_lines, new_lines = coloured("\n".join(old)), coloured("\n".join(new))
-    seen = shown(rows)
-    parts = []
+    sides = sides if old else sides[1:]
+    parts, seen = [], shown(rows)
     for is_shown, numbers in itertools.groupby(range(len(rows)), seen.__getitem__):
-        numbers = list(numbers)
-        body = []
+        content = []
         for number in numbers:
             row = rows[number]
-            why = places.get((name, number), [])
-            kind = "changed" if row.is_changed else "same"
-            body.append(
-                f'<tr class="{kind}">'
-                + (cell(old_lines, row.old, "old", row.is_changed) if old else "")
-                + cell(new_lines, row.new, "new", row.is_changed)
-                + (f'<td class="why">{explain(why, link)}</td>' if is_shown and places else "")
-                + "</tr>"
-            )
-        heads = "".join(f'<td class="number"></td><th scope="col">{side}</th>' for side in sides)
-        heads += f'<th class="why" scope="col">{words["why"]}</th>' if is_shown and places else ""
-        content = f'<table class="highlight"><thead><tr>{heads}</tr></thead><tbody>'
-        content += "".join(body) + "</tbody></table>"
-        if not is_shown:
-            text = words["same"][len(numbers) > 1].format(len(numbers))
-            content = f"<details><summary>{text}</summary>{content}</details>"
-        parts.append(content)
-    return f'<div class="diff{"" if old else " new-file"}">{"".join(parts)}</div>'
+            line = cells(old, old_lines, row.old, "old", row.is_changed) if old else ""
+            line += cells(new, new_lines, row.new, "new", row.is_changed)
+            content.append((line, (whys or {}).get(number, "")))
+        if is_shown:
+            parts.append(table(content, sides, None if whys is None else words["why"]))
+        else:
+            text = words["same"][len(content) > 1].format(len(content))
+            fold = table(content, sides, None)
+            parts.append(f"<details><summary>{text}</summary>{fold}</details>")
+    return f'<div class="diff">{"".join(parts)}</div>'
 
 
 def files_of(before, after):
@@ -305,7 +329,7 @@ def first_lines(step, stage, language, link):
         where = {"en": "README.md#the-diff", "zh": "README.zh-CN.md#差异"}[language]
         explained = words["explained"].format(link(where))
     if number == 1:
-        title, intro = words["first"], words["first intro"]
+        title, intro, explained = words["first"], words["first intro"].format(link(where)), ""
     return f"# {title}\n\n{intro} {explained}"
 
 
@@ -325,9 +349,9 @@ def diff_page(step, stage, language, link):
         return re.sub(r"\.(md|ipynb)(?=#|$)", ".html", link(target)).removeprefix("english:")
 
     names = names_of(step, stage, words)
-    for name, (old, new, rows) in files.items():
-        sides = names if old else names[1:]
-        content = table(name, old, new, rows, places, address, words, sides)
+    for name, file in files.items():
+        whys = {row: explain(texts, address) for (of, row), texts in places.items() if of == name}
+        content = diff_of_file(*file, whys if places else None, names, words)
         parts.append(f"## {name}\n\n```{{raw}} html\n{content}\n```")
     if same:
         parts.append(words["same files"].format(", ".join(f"`{name}`" for name in same)))
