@@ -26,6 +26,8 @@ nb_execution_mode = "off"
 nb_merge_streams = True
 
 html_theme = "furo"
+pygments_style = "a11y-high-contrast-light"
+pygments_dark_style = "a11y-high-contrast-dark"
 html_title = project
 html_static_path = ["static", "_build/static", "../arena/static/lifelines.js"]
 html_css_files = ["lifelines.css", "book.css"]

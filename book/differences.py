@@ -27,8 +27,8 @@ WORDS = {
         "stage title": "What stage {} of step {} changes",
         "intro": "{old} is on the left and {new} on the right. A line with − goes, and one with + "
         "comes. What is the same is folded, so click to see it.",
-        "first intro": "The ladder begins here, so every line is new. The [lesson]({}) goes through "
-        "them.",
+        "first intro": "The ladder begins here, so every line is new. The [lesson]({}) goes "
+        "through them.",
         "explained": "The [lesson]({}) explains the change as a whole.",
         "stage explained": "[Its stage]({}) explains the change as a whole.",
         "same files": "The same to the byte: {}.",

@@ -4,6 +4,7 @@ A page of the book is a README, a notebook, a file of code that a page links, or
 language has all of them: a page that is not translated is there in English.
 """
 
+import functools
 import hashlib
 import json
 import os
@@ -289,7 +290,7 @@ class Sources:
             f"{self.words['stage'].format(stage)} <diff-stage{stage}>" for stage in stages
         )
         source, _ = self.source_of(ROOT / step / "README.md")
-        link = lambda target: self.link(target, source)  # noqa: E731
+        link = functools.partial(self.link, source=source)
         self.write(f"{step}/diff.md", diff_page(step, None, self.language, link) + parts)
         for stage in stages:
             self.write(f"{step}/diff-stage{stage}.md", diff_page(step, stage, self.language, link))
