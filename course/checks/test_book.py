@@ -239,6 +239,14 @@ def test_a_diff_page_unfolds_what_is_the_same(site, page):
 
 
 @needs_chromium
+def test_a_command_has_a_button_that_copies_it(site, page):
+    page.goto(f"{site}/index.html")
+    block = page.locator(".highlight-sh", has_text="client.py hello")
+    block.hover()
+    assert block.get_by_role("button", name="Copy").is_visible()
+
+
+@needs_chromium
 def test_a_figure_plays_and_steps(site, page):
     page.goto(f"{site}/step04_fork/index.html")
     figure = page.locator("figure.replay")
