@@ -1,6 +1,7 @@
 """Settings of Sphinx, which "python -m book" runs once for each language."""
 
 import logging
+import re
 from pathlib import Path
 
 import jieba
@@ -53,8 +54,8 @@ window.splitQuery = (query) =>
 """
 
 
-def add_switch(app, pagename, templatename, context, doctree):
-    """Tell the templates where this page is in the other language, and which one its text is in."""
+def finish_page(app, pagename, templatename, context, doctree):
+    """Tell the templates about both languages, and correct what readers of a screen stumble on."""
     depth = pagename.count("/")
     if app.config.language == "en":
         context["other_address"] = "../" * depth + f"zh/{pagename}.html"
@@ -65,6 +66,8 @@ def add_switch(app, pagename, templatename, context, doctree):
         context["other_language"] = "en", "English", "This page in English"
         context["labels"] = "全部页面", "本页内容"
     context["text_language"] = (context.get("meta") or {}).get("lang", "")
+    body = context.get("body", "")  # in which the empty corner of a table is no heading
+    context["body"] = re.sub('<th class="head[^"]*"><p></p></th>', "<td></td>", body)
     tree = context.get("furo_navigation_tree", "")  # its captions are headings without a level
     context["furo_navigation_tree"] = tree.replace(
         'role="heading"', 'role="heading" aria-level="2"'
@@ -74,4 +77,4 @@ def add_switch(app, pagename, templatename, context, doctree):
 def setup(app):
     """Register what is above with Sphinx."""
     app.add_search_language(Search)
-    app.connect("html-page-context", add_switch, priority=900)  # after the theme
+    app.connect("html-page-context", finish_page, priority=900)  # after the theme
