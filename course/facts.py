@@ -2,8 +2,10 @@
 
 import ast
 import difflib
+import json
 import re
 import tomllib
+from collections import Counter
 from typing import NamedTuple
 
 from tests.harness import ROOT, STEPS, TESTS
@@ -69,6 +71,11 @@ def without_blocks(text):
     return BLOCK.sub("", text)
 
 
+def without_comments(code):
+    """Return code of Python or of the shell without what stands behind its comments' signs."""
+    return re.sub(r"(^ *|  )# .*$", r"\1#", code, flags=re.MULTILINE)
+
+
 def sections(text):
     """Return a page cut at its headings, each piece with its blocks."""
     pieces, in_block = [[]], False
@@ -83,10 +90,18 @@ def sections(text):
 def headings(page):
     """Return the headings of a page: a dict from each anchor, made as GitHub makes it, to a title.
 
-    page: a Path of a Markdown file.
+    page: a Path of a Markdown file, or of a notebook.
     """
-    titles = re.findall(r"^#+ (.+)$", without_blocks(page.read_text("utf-8")), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-"): title for title in titles}
+    text = page.read_text("utf-8")
+    if page.suffix == ".ipynb":
+        cells = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "markdown"]
+        text = "\n\n".join("".join(cell["source"]) for cell in cells)
+    found, seen = {}, Counter()
+    for title in re.findall(r"^#+ (.+)$", without_blocks(text), re.MULTILINE):
+        anchor = re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+        found[f"{anchor}-{seen[anchor]}" if seen[anchor] else anchor] = title
+        seen[anchor] += 1
+    return found
 
 
 def section(where):

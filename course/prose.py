@@ -1,15 +1,17 @@
-"""Fill in what the pages of the steps quote from the code: run it after a change, by "make prose".
+"""Fill in what the pages quote, and the links of the Chinese ones: run it by "make prose".
 
-A page marks each place with a comment, and the fenced block after it is filled:
+A page of a step marks each place with a comment, and the fenced block after it is filled:
 
     <!-- diff: step03_wsgi/server.py step04_fork/server.py -->
     <!-- mistake: no handler -->
 
-A diff of two folders, such as two stages, has all Python files in which they differ.
+A diff of two folders, such as two stages, has all Python files in which they differ. A link of a
+Chinese page may be written as the English page has it: it is turned into the Chinese one.
 """
 
 import re
 
+from course.chinese import chinese_pages, fill_links
 from course.facts import read_mistakes, unified_diff
 from tests.harness import ROOT
 
@@ -43,10 +45,13 @@ def fill(text, step):
 
 
 def main():
-    """Fill in all pages of the steps, in both languages, and say which ones changed."""
-    for path in sorted(ROOT.glob("step*/*.md")):
+    """Fill in all pages, in both languages, and say which ones changed."""
+    translated = chinese_pages()
+    for path in sorted({*ROOT.glob("step*/*.md"), *translated}):
         text = path.read_text("utf-8")
         filled = fill(text, path.parent.name)
+        if path in translated:
+            filled = fill_links(filled, path)
         if filled != text:
             path.write_text(filled, "utf-8")
             print("filled in", path.relative_to(ROOT))

@@ -6,36 +6,29 @@ edited: see BEHIND and PAGE_BEHIND in course/facts.py.
 
 import re
 from collections import Counter
+from itertools import zip_longest
 
 import pytest
 
-from course.facts import BEHIND, PAGE_BEHIND, sections
+from course.chinese import chinese_of, chinese_pages, english_of, fill_links
+from course.facts import BEHIND, PAGE_BEHIND, sections, without_comments
 from course.facts import headings as anchors
-from tests.harness import ROOT, STEPS
+from tests.harness import ROOT
 
 PAGES = [
-    ROOT / "README.md",
-    *(
-        ROOT / step / name
-        for step in STEPS
-        for name in ("README.md", "BREAK_IT.md", "EXERCISES.md")
-    ),
+    english for page in chinese_pages() if (english := english_of(page)) and english.suffix == ".md"
 ]
 BLOCK = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)  # in lists, too
 HEADING = re.compile(r"^(#+) (.*)$", re.MULTILINE)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 COMMENT = re.compile(r"<!-- .*? -->")
+NOTE = re.compile(r"(.*\S) {3,}(\S.*)")
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
-
-
-def chinese(page):
-    """Return the path of the Chinese edition of a page."""
-    return page.with_name(f"{page.stem}.zh-CN.md")
 
 
 def is_behind(page):
     """Return whether the Chinese edition of a page says, at its head, that the page lags behind."""
-    return chinese(page).read_text("utf-8").splitlines()[2] == PAGE_BEHIND
+    return chinese_of(page).read_text("utf-8").splitlines()[2] == PAGE_BEHIND
 
 
 BEHIND_PAGES = [page for page in PAGES if is_behind(page)]
@@ -51,17 +44,39 @@ def without_blocks(text):
 
 def both(page):
     """Return the text of a page in English and in Chinese."""
-    return page.read_text("utf-8"), chinese(page).read_text("utf-8")
+    return page.read_text("utf-8"), chinese_of(page).read_text("utf-8")
 
 
 def blocks(text):
-    """Return the fenced blocks of a page. Of a drawing only its structure: its words differ."""
+    """Return the fenced blocks of a page without what is translated in them.
+
+    That is: comments of Python and of the shell, and the words of a drawing.
+    """
     found = []
     for language, block in BLOCK.findall(text):
         if language == "mermaid":
             block = re.sub(r'".*?"|: .*| as .*', "", block)
+        elif language in ("py", "python", "pycon", "sh"):
+            block = without_comments(block)
         found.append((language, block))
     return found
+
+
+def different_lines(english, translated):
+    """Return the lines of the blocks of a section that are not the same in both editions.
+
+    A note in Chinese, after three spaces or more in a block of text, may stand for an English one.
+    """
+    wrong = []
+    for one, other in zip_longest(blocks(english), blocks(translated), fillvalue=("", "")):
+        is_text = one[0] == other[0] == "text"
+        for line, chinese in zip_longest(*(block.splitlines() for _, block in (one, other))):
+            note = NOTE.fullmatch(chinese or "")
+            if is_text and line and note and CHINESE.search(note[2]):
+                line, chinese = NOTE.sub(r"\1", line), note[1]
+            if line != chinese or one[0] != other[0]:
+                wrong.append((line, chinese))
+    return wrong
 
 
 def headings(page):
@@ -78,7 +93,8 @@ def pairs(page):
 def links(text, page):
     """Return where each link of a section leads: a path, and the number of the heading there.
 
-    There is no number if the Chinese page that is linked lags behind: it has other headings.
+    There is no number if the Chinese page that is linked lags behind: it has other headings. An
+    anchor that no heading has stays as it is.
     """
     found = []
     for target in LINK.findall(without_blocks(text)):
@@ -86,7 +102,10 @@ def links(text, page):
         linked = (page.parent / path).resolve() if path else page.resolve()
         same = linked.with_name(linked.name.replace(".zh-CN.md", ".md")) not in BEHIND_PAGES
         is_page = linked.suffix == ".md" and same
-        number = list(anchors(linked)).index(anchor) if anchor and is_page else None
+        number = None
+        if anchor and is_page:
+            known = list(anchors(linked))
+            number = known.index(anchor) if anchor in known else anchor
         found.append((path.replace(".zh-CN.md", ".md"), number))
     return found
 
@@ -97,7 +116,6 @@ def compared(text, page):
     rows = "".join(re.findall(r"^ *\|.*", prose, re.MULTILINE))
     numbers = re.findall(r"\d+(?:[.,]\d+)*", re.sub(r"\[[^\]]*\]\([^)]*\)", "", rows))
     found = {
-        "blocks": blocks(text),
         "links": Counter(links(text, page)),
         "code words": Counter(re.findall(r"(?<!`)`([^`\n]+)`(?!`)", prose)),
         "numbers in tables": Counter(numbers),
@@ -108,8 +126,8 @@ def compared(text, page):
 
 
 @kept
-def test_the_headings_are_the_same_and_chinese(page):
-    english, translated = headings(page), headings(chinese(page))
+def test_the_headings_are_the_same_and_chinese_of(page):
+    english, translated = headings(page), headings(chinese_of(page))
     assert [level for level, _ in english] == [level for level, _ in translated]
     for level, title in translated:
         assert CHINESE.search(title) or (level, title) in english, f"{title!r} is not Chinese."
@@ -127,13 +145,17 @@ def test_a_section_is_the_same_in_both_editions_or_says_that_it_lags_behind(page
     wrong = []
     for one, other in pairs(page):
         title = other.partition("\n")[0]
-        english, translated = compared(one, page), compared(other, chinese(page))
-        differ = [what for what in english if english[what] != translated[what]]
+        english, translated = compared(one, page), compared(other, chinese_of(page))
+        differ = [
+            f"{title!r}, {what}: {english[what]} in English, {translated[what]} in Chinese."
+            for what in english
+            if english[what] != translated[what]
+        ]
+        differ += [
+            f"{title!r}, block: {pair[0]!r}, {pair[1]!r}" for pair in different_lines(one, other)
+        ]
         if differ and BEHIND not in other:
-            wrong += [
-                f"{title!r}, {what}: {english[what]} in English, {translated[what]} in Chinese."
-                for what in differ
-            ]
+            wrong += differ
         if not differ and BEHIND in other:
             wrong.append(f"{title!r} is the same as the English one: take the line {BEHIND!r} out.")
     assert not wrong, "\n".join(wrong)
@@ -148,8 +170,28 @@ def test_a_section_that_lags_behind_says_so_in_its_first_line(page):
 
 @pages
 def test_the_prose_is_chinese_all_through(page):
-    text = COMMENT.sub("", without_blocks(chinese(page).read_text("utf-8")))
+    text = COMMENT.sub("", without_blocks(chinese_of(page).read_text("utf-8")))
     for paragraph in re.split(r"\n\s*\n", text):
         words = re.sub(r"`[^`]*`|\]\([^)]*\)|https?://\S+|<[^>]*>", "", paragraph)
         latin = re.findall(r"\b[A-Za-z]{2,}\b", words)
         assert len(latin) < 12 or CHINESE.search(words), f"Still in English: {paragraph}"
+
+
+@pytest.mark.parametrize("page", chinese_pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_to_the_chinese_pages_that_there_are(page):
+    """A link to a page or a notebook that is in English only is followed by （英文）."""
+    text = page.read_text("utf-8")
+    wrong = set(LINK.findall(text)) - set(LINK.findall(fill_links(text, page)))
+    assert fill_links(text, page) == text, f"{page.name}: run make prose. {sorted(wrong)}"
+
+
+def test_a_link_to_a_page_with_other_headings_stays(tmp_path):
+    for name, headings in (("A.md", "# a\n\n## b\n"), ("A.zh-CN.md", "# 甲\n")):
+        (tmp_path / name).write_text(headings, "utf-8")
+    text, page = "[一](A.md#b)，[二](A.md)，[三](B.md)。\n", tmp_path / "C.zh-CN.md"
+    (tmp_path / "B.md").touch()
+    assert fill_links(text, page) == "[一](A.md#b)，[二](A.zh-CN.md)，[三](B.md)（英文）。\n"
+    (tmp_path / "A.zh-CN.md").write_text("# 甲\n\n## 乙\n", "utf-8")
+    filled = "[一](A.zh-CN.md#乙)，[二](A.zh-CN.md)，[三](B.md)（英文）。\n"
+    assert fill_links(text, page) == filled
+    assert fill_links(filled, page) == filled
