@@ -31,7 +31,7 @@ FOR_COURSE = $(FOR_LEARNERS) course/requirements.txt
 FOR_CHECKS = $(FOR_LAB) benchmarks/requirements.txt book/requirements.txt course/requirements.txt
 
 .PHONY: help doctor setup start mine check watch exercise progress test arena lab lab-fresh diff
-.PHONY: verify lint format checks notebooks notebooks-clean notebooks-write prose bench bench-quick
+.PHONY: verify lint format checks notebooks notebooks-clean notebooks-write prose chinese bench bench-quick
 .PHONY: pictures book book-open clean
 
 help: ## list these commands
@@ -108,9 +108,12 @@ notebooks-write: ## run all notebooks, and store what has changed
 	@$(INSTALL) $(FOR_LAB)
 	$(VENV)/bin/python -m course.notebooks --write
 
-prose: setup ## write the diffs and mistakes that the READMEs quote
+prose: setup ## write the diffs, mistakes and numbers that pages quote, and links of Chinese pages
 	$(VENV)/bin/python -m course.prose
 	$(VENV)/bin/python -m benchmarks.report
+
+chinese: setup ## list what has changed in English since its Chinese was read; READ=page marks it
+	@$(VENV)/bin/python -m course.chinese $(READ)
 
 bench: ## measure all servers for a quarter of an hour; PART=growth for one part
 	@$(INSTALL) $(FOR_BENCH)

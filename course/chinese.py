@@ -1,8 +1,20 @@
-"""The Chinese edition beside the English one: its pages, and where their links lead."""
+"""The Chinese edition beside the English one: its pages, its links, and what it still follows.
 
+    python -m course.chinese [PAGE[#ANCHOR] ...]
+
+For each part of an English page course/chinese.toml has the fingerprint that the part had when its
+Chinese was last read beside it. A part is a section, by its anchor, or a cell of a notebook, by its
+id. Without arguments the program lists the parts whose English has changed since; those that it is
+given are marked as read.
+"""
+
+import hashlib
+import json
 import re
+import sys
+import tomllib
 
-from course.facts import headings
+from course.facts import BEHIND, PAGE_BEHIND, headings, sections
 from tests.harness import ROOT
 
 FOLDERS = (".", "step*", "guide", "teaching", "benchmarks", "notebooks")
@@ -11,6 +23,9 @@ LINK = re.compile(
     r"(?<!\[English)\]\((?P<target>[^)\s]+)\)(?P<stars>\**)(?:（英文） ?|(?P<space> ))?"
 )
 BLOCK = re.compile(r"^ *```.*?^ *```$", re.DOTALL | re.MULTILINE)
+TRANSLATED = re.compile(r"(?:^ *|  )# .*$| {3,}\S.*$", re.MULTILINE)  # comments and notes in blocks
+HAN = re.compile(r"[\u4e00-\u9fff]")
+FINGERPRINTS = ROOT / "course" / "chinese.toml"
 
 
 def chinese_of(page):
@@ -66,3 +81,133 @@ def fill_links(text, page):
     blocks = iter(BLOCK.findall(text))
     pieces = [LINK.sub(fill, piece) for piece in BLOCK.split(text)]
     return pieces[0] + "".join(next(blocks) + piece for piece in pieces[1:])
+
+
+def parts(page):
+    """Return what the Chinese edition translates of an English page: a dict from a key to a text.
+
+    page: the Path of a page, whose keys are the anchors of its headings, or of a notebook, whose
+    keys are the ids of its cells of prose. Of a page in both languages it is the English lines.
+    """
+    text = page.read_text("utf-8")
+    if page.suffix == ".ipynb":
+        cells = json.loads(text)["cells"]
+        return {c["id"]: "".join(c["source"]) for c in cells if c["cell_type"] == "markdown"}
+    pieces = sections(text)[1:]
+    if page in BILINGUAL:
+        pieces = [
+            "\n".join(filter(lambda line: not HAN.search(line), piece.splitlines()))
+            for piece in pieces
+        ]
+    return dict(zip(headings(page), pieces, strict=True))
+
+
+def fingerprint(text):
+    """Return eight digits that are others as soon as the prose of a text is another.
+
+    Blocks count only with what is translated in them. Measured numbers, where a link leads, and
+    where a line ends do not count.
+    """
+
+    def words(match):
+        if match[0].lstrip().startswith("```mermaid"):
+            return match[0]
+        is_diff = match[0].lstrip().startswith("```diff")
+        return "" if is_diff else "\n".join(TRANSLATED.findall(match[0]))
+
+    text = re.sub(r"(<!-- result: .+? -->).*?(?=<!-- end -->)", r"\1", text, flags=re.DOTALL)
+    text = re.sub(r"\]\([^)]*\)", "]", BLOCK.sub(words, text))
+    return hashlib.sha256(" ".join(text.split()).encode()).hexdigest()[:8]
+
+
+def read_fingerprints():
+    """Return the stored fingerprints: for each page, by its path in the repository, a dict."""
+    return tomllib.loads(FINGERPRINTS.read_text("utf-8"))
+
+
+def name_of(page):
+    """Return the path of a page in the repository, with slashes: "step04_fork/README.md"."""
+    return page.relative_to(ROOT).as_posix()
+
+
+def changed(page):
+    """Return the keys of the parts of an English page that have changed since they were read.
+
+    What has no fingerprint has not been read at all.
+    """
+    stored = read_fingerprints().get(name_of(page), {})
+    return [key for key, text in parts(page).items() if stored.get(key) != fingerprint(text)]
+
+
+def translated_pages():
+    """Return the English pages and notebooks that have a Chinese edition: Paths."""
+    found = [english for page in chinese_pages() if (english := english_of(page))]
+    return sorted([*found, *BILINGUAL])
+
+
+def chinese_parts(page):
+    """Return the Chinese text of each part of an English page or notebook: a dict like parts().
+
+    In the Chinese edition of a notebook a comment with the id of a cell begins each part.
+    """
+    if page in BILINGUAL:
+        return dict(zip(headings(page), sections(page.read_text("utf-8"))[1:], strict=True))
+    text = chinese_of(page).read_text("utf-8")
+    if page.suffix == ".ipynb":
+        _, *pieces = re.split(r"^<!-- cell: (\S+) -->$", text, flags=re.MULTILINE)
+        return dict(zip(pieces[::2], pieces[1::2], strict=True))
+    return dict(zip(headings(page), sections(text)[1:], strict=False))
+
+
+def lag_behind(page):
+    """Return the keys of the parts of a page whose Chinese says that it lags behind: a set."""
+    own = chinese_parts(page)
+    return {key for key, text in own.items() if BEHIND in text or says_behind(page)}
+
+
+def says_behind(page):
+    """Return whether the Chinese edition of a page says, at its head, that the page lags behind."""
+    return (
+        page not in BILINGUAL and chinese_of(page).read_text("utf-8").splitlines()[2] == PAGE_BEHIND
+    )
+
+
+def mark_as_read(page, anchor=""):
+    """Store the fingerprints of an English page, or of the one part of it that the anchor names.
+
+    A section whose Chinese says that it lags behind keeps the fingerprint that it has. Those of
+    parts that are no more are dropped.
+    """
+    stored = read_fingerprints()
+    table = stored.setdefault(name_of(page), {})
+    known = parts(page)
+    for key in [anchor] if anchor else known.keys() - lag_behind(page):
+        table[key] = fingerprint(known[key])
+    stored[name_of(page)] = {key: table[key] for key in known if key in table}
+    FINGERPRINTS.write_text(
+        "# The English that the Chinese edition follows: make chinese READ=... writes it.\n"
+        + "".join(
+            f'\n["{name}"]\n' + "".join(f'"{key}" = "{value}"\n' for key, value in table.items())
+            for name, table in sorted(stored.items())
+        ),
+        "utf-8",
+    )
+
+
+def main(names):
+    """List what has changed, or mark what is named as read. Exits if there is no such part."""
+    pages = {name_of(page): page for page in translated_pages()}
+    for name in names:
+        path, _, anchor = name.partition("#")
+        if path not in pages or (anchor and anchor not in parts(pages[path])):
+            sys.exit(f"There is no {name} in English that has a Chinese edition.")
+        mark_as_read(pages[path], anchor)
+    if not names:
+        for name, page in pages.items():
+            for key in changed(page):
+                behind = " (says that it lags behind)" if key in lag_behind(page) else ""
+                print(f"{name}#{key}{behind}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -10,14 +10,14 @@ from itertools import zip_longest
 
 import pytest
 
-from course.chinese import chinese_of, chinese_pages, english_of, fill_links
-from course.facts import BEHIND, PAGE_BEHIND, sections, without_comments
+from course import chinese
+from course.chinese import chinese_of, chinese_pages, fill_links, says_behind, translated_pages
+from course.facts import BEHIND, sections, without_comments
 from course.facts import headings as anchors
 from tests.harness import ROOT
 
-PAGES = [
-    english for page in chinese_pages() if (english := english_of(page)) and english.suffix == ".md"
-]
+TRANSLATED = translated_pages()  # with notebooks, and with the glossary, which has both languages
+PAGES = [page for page in TRANSLATED if page.suffix == ".md" and page not in chinese.BILINGUAL]
 BLOCK = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)  # in lists, too
 HEADING = re.compile(r"^(#+) (.*)$", re.MULTILINE)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -26,12 +26,7 @@ NOTE = re.compile(r"(.*\S) {3,}(\S.*)")
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
 
 
-def is_behind(page):
-    """Return whether the Chinese edition of a page says, at its head, that the page lags behind."""
-    return chinese_of(page).read_text("utf-8").splitlines()[2] == PAGE_BEHIND
-
-
-BEHIND_PAGES = [page for page in PAGES if is_behind(page)]
+BEHIND_PAGES = [page for page in PAGES if says_behind(page)]
 KEPT = [page for page in PAGES if page not in BEHIND_PAGES]
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 kept = pytest.mark.parametrize("page", KEPT, ids=lambda page: str(page.relative_to(ROOT)))
@@ -70,12 +65,12 @@ def different_lines(english, translated):
     wrong = []
     for one, other in zip_longest(blocks(english), blocks(translated), fillvalue=("", "")):
         is_text = one[0] == other[0] == "text"
-        for line, chinese in zip_longest(*(block.splitlines() for _, block in (one, other))):
-            note = NOTE.fullmatch(chinese or "")
+        for line, own in zip_longest(*(block.splitlines() for _, block in (one, other))):
+            note = NOTE.fullmatch(own or "")
             if is_text and line and note and CHINESE.search(note[2]):
-                line, chinese = NOTE.sub(r"\1", line), note[1]
-            if line != chinese or one[0] != other[0]:
-                wrong.append((line, chinese))
+                line, own = NOTE.sub(r"\1", line), note[1]
+            if line != own or one[0] != other[0]:
+                wrong.append((line, own))
     return wrong
 
 
@@ -143,7 +138,8 @@ def test_each_edition_links_the_other(page):
 @kept
 def test_a_section_is_the_same_in_both_editions_or_says_that_it_lags_behind(page):
     wrong = []
-    for one, other in pairs(page):
+    changed = chinese.changed(page)
+    for key, (one, other) in zip(["", *chinese.parts(page)], pairs(page), strict=True):
         title = other.partition("\n")[0]
         english, translated = compared(one, page), compared(other, chinese_of(page))
         differ = [
@@ -156,9 +152,29 @@ def test_a_section_is_the_same_in_both_editions_or_says_that_it_lags_behind(page
         ]
         if differ and BEHIND not in other:
             wrong += differ
-        if not differ and BEHIND in other:
-            wrong.append(f"{title!r} is the same as the English one: take the line {BEHIND!r} out.")
+        if BEHIND in other and not differ and key not in changed:
+            wrong.append(f"{title!r} is up to date: take the line {BEHIND!r} out.")
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("page", TRANSLATED, ids=chinese.name_of)
+def test_the_chinese_of_what_has_changed_in_english_is_read_or_says_that_it_lags_behind(page):
+    name, behind = chinese.name_of(page), chinese.lag_behind(page)
+    wrong = [f"{name}#{key}" for key in chinese.changed(page) if key not in behind]
+    assert not wrong, (
+        "The English of these parts is new, or has changed since the Chinese was read beside it:\n"
+        + "\n".join(wrong)
+        + "\nRead both, mend the Chinese, then mark them as read, the whole page or a part of it:\n"
+        f"    make chinese READ={name}\n    make chinese READ='{wrong[0]}'\n"
+        f"If there is no time for it, put {BEHIND!r} under the Chinese heading instead."
+    )
+
+
+def test_no_fingerprint_is_left_of_a_part_that_is_no_more():
+    pages = {chinese.name_of(page): page for page in TRANSLATED}
+    for name, table in chinese.read_fingerprints().items():
+        left = table.keys() - (chinese.parts(pages[name]).keys() if name in pages else ())
+        assert not left, f"course/chinese.toml: take these out of {name}: {', '.join(sorted(left))}"
 
 
 @kept
@@ -195,3 +211,30 @@ def test_a_link_to_a_page_with_other_headings_stays(tmp_path):
     filled = "[一](A.zh-CN.md#乙)，[二](A.zh-CN.md)，[三](B.md)（英文）。\n"
     assert fill_links(text, page) == filled
     assert fill_links(filled, page) == filled
+
+
+@pytest.mark.parametrize(
+    ("text", "is_same"),
+    [
+        ("One [link](B.md) is\nhere.\n\n```sh\nrun  # why\n```\n", True),
+        ("One [link](A.md) is not here.\n\n```sh\nrun  # why\n```\n", False),
+        ("One [link](A.md) is here.\n\n```sh\nstop  # why\n```\n", True),
+        ("One [link](A.md) is here.\n\n```sh\nrun  # when\n```\n", False),
+    ],
+)
+def test_a_fingerprint_is_of_what_is_translated(text, is_same):
+    known = "One [link](A.md) is here.\n\n```sh\nrun  # why\n```\n"
+    assert (chinese.fingerprint(text) == chinese.fingerprint(known)) == is_same
+
+
+def test_what_is_marked_as_read_is_no_longer_listed(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(chinese, "FINGERPRINTS", tmp_path / "chinese.toml")
+    chinese.FINGERPRINTS.write_text('["GLOSSARY.md"]\n"no-more" = "0"\n', "utf-8")
+    chinese.main(["GLOSSARY.md#fork"])
+    assert chinese.read_fingerprints()["GLOSSARY.md"].keys() == {"fork"}
+    chinese.main([])
+    listed = capsys.readouterr().out.splitlines()
+    assert "GLOSSARY.md#fork" not in listed
+    assert "GLOSSARY.md#wait-status" in listed
+    with pytest.raises(SystemExit):
+        chinese.main(["GLOSSARY.md#no-more"])
