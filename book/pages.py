@@ -15,6 +15,7 @@ import merman
 
 from book.differences import diff_page
 from book.figures import add_figure
+from course.chinese import translate
 from course.facts import STAGES, headings
 from tests.harness import ROOT, STEPS
 
@@ -101,7 +102,8 @@ def place(path):
 
     README.md is the index of its folder. A file of code becomes a page that shows it.
     """
-    name = path.as_posix().lstrip(".").replace(".zh-CN.md", ".md")
+    kind = ".ipynb" if path.parent.name == "notebooks" else ".md"
+    name = path.as_posix().lstrip(".").replace(".zh-CN.md", kind)
     name = re.sub(r"(^|/)README\.md$", r"\1index.md", name)
     is_page = name.endswith((".md", ".ipynb", ".png", ".svg"))
     return Path(name if is_page else f"{name}.md")
@@ -220,7 +222,7 @@ class Sources:
     def write_notebook(self, path):
         """Write a notebook, with its stored outputs."""
         notebook = json.loads(path.read_text("utf-8"))
-        if self.language != "en":
+        if self.language == "zh" and not translate(notebook, path):
             notebook["metadata"]["lang"] = "en"
         for cell in notebook["cells"]:
             if cell["cell_type"] == "markdown":

@@ -159,6 +159,21 @@ def chinese_parts(page):
     return dict(zip(headings(page), sections(text)[1:], strict=False))
 
 
+def translate(notebook, page):
+    """Put the Chinese text into the Markdown cells of a notebook, a dict, where there is any.
+
+    page: the Path of its file. A link to the Chinese page of a notebook leads to that notebook,
+    which is shown in Chinese, too. Returns whether there is any Chinese text.
+    """
+    if not chinese_of(page).exists():
+        return False
+    own = chinese_parts(page)
+    for cell in notebook["cells"]:
+        if text := own.get(cell["id"], "").strip():
+            cell["source"] = re.sub(r"\]\((\w+)\.zh-CN\.md", r"](\1.ipynb", text).splitlines(True)
+    return True
+
+
 def lag_behind(page):
     """Return the keys of the parts of a page whose Chinese says that it lags behind: a set."""
     own = chinese_parts(page)
