@@ -18,6 +18,7 @@ from tests.harness import ROOT
 
 TRANSLATED = translated_pages()  # with notebooks, and with the glossary, which has both languages
 PAGES = [page for page in TRANSLATED if page.suffix == ".md" and page not in chinese.BILINGUAL]
+NOTEBOOKS = [page for page in TRANSLATED if page.suffix == ".ipynb"]
 BLOCK = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)  # in lists, too
 HEADING = re.compile(r"^(#+) (.*)$", re.MULTILINE)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -101,7 +102,8 @@ def links(text, page):
         if anchor and is_page:
             known = list(anchors(linked))
             number = known.index(anchor) if anchor in known else anchor
-        found.append((path.replace(".zh-CN.md", ".md"), number))
+        english = chinese.english_of(linked) if path.endswith(".zh-CN.md") else None
+        found.append((path[: -len(linked.name)] + english.name if english else path, number))
     return found
 
 
@@ -155,6 +157,18 @@ def test_a_section_is_the_same_in_both_editions_or_says_that_it_lags_behind(page
         if BEHIND in other and not differ and key not in changed:
             wrong.append(f"{title!r} is up to date: take the line {BEHIND!r} out.")
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("page", NOTEBOOKS, ids=chinese.name_of)
+def test_a_cell_of_a_notebook_is_the_same_in_both_editions(page):
+    english, own = chinese.parts(page), chinese.chinese_parts(page)
+    assert [*own] == [*english], "These are the ids of the cells of prose, in their order."
+    for key, one in english.items():
+        one, other = one.replace(f"[中文版]({page.stem}.zh-CN.md)", ""), own[key]
+        levels = [[len(marks) for marks, _ in HEADING.findall(text)] for text in (one, other)]
+        assert levels[0] == levels[1], key
+        assert compared(one, page) == compared(other, chinese_of(page)), key
+        assert not different_lines(one, other), key
 
 
 @pytest.mark.parametrize("page", TRANSLATED, ids=chinese.name_of)
