@@ -32,7 +32,7 @@ FOR_CHECKS = $(FOR_LAB) benchmarks/requirements.txt book/requirements.txt course
 
 .PHONY: help doctor setup start mine check watch exercise progress test arena lab lab-fresh diff
 .PHONY: verify lint format checks notebooks notebooks-clean notebooks-write prose chinese bench bench-quick
-.PHONY: pictures book book-open clean
+.PHONY: catalog pictures book book-open clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -114,6 +114,10 @@ prose: setup ## write the diffs, mistakes and numbers that pages quote, and link
 
 chinese: setup ## list what has changed in English since its Chinese was read; READ=page marks it
 	@$(VENV)/bin/python -m course.chinese $(READ)
+
+catalog: ## bring the Chinese of make check up to date: its messages, and what is compiled of them
+	@$(INSTALL) $(FOR_COURSE)
+	$(VENV)/bin/python -m course.catalog
 
 bench: ## measure all servers for a quarter of an hour; PART=growth for one part
 	@$(INSTALL) $(FOR_BENCH)

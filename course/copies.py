@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from course.facts import function_of
+from course.language import _
 from tests.harness import ROOT
 
 
@@ -25,8 +26,10 @@ def put_aside(folder):
     try:
         folder.rename(folder.with_name(kept))
     except OSError as error:  # on Windows, while a program has a file in it open
-        sys.exit(f"{folder.name}/ cannot be renamed. Does a program in it still run? {error}")
-    print(f"What was in {folder.name}/ before is now in {kept}/, so nothing of it is lost.")
+        text = _("{folder}/ cannot be renamed. Does a program in it still run? {error}")
+        sys.exit(text.format(folder=folder.name, error=error))
+    text = _("What was in {folder}/ before is now in {kept}/, so nothing of it is lost.")
+    print(text.format(folder=folder.name, kept=kept))
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ import urllib.request
 from pathlib import Path
 
 from course.install import NO_VENV, OLDEST, has_module, python_in, too_old, version_of
+from course.language import _
 
 VENV = Path(".venv")
 BROWSERS = ["chromium", "chromium-browser", "google-chrome", "firefox", "wslview"]
@@ -36,33 +37,34 @@ def look_at_venv():
     """Is there a virtual environment that works, or can it be made?"""
     version = version_of(python_in(VENV))
     if version and version >= OLDEST and has_module(python_in(VENV), "pytest"):
-        return None, ".venv, with Python {}.{} and pytest".format(*version)
+        return None, _(".venv, with Python {}.{} and pytest").format(*version)
     if not shutil.which("uv") and not has_module(sys.executable, "ensurepip"):
         return NEEDED, NO_VENV.format(*sys.version_info)
-    state = "is not there yet" if not VENV.exists() else "is not ready"
-    return None, f".venv {state}: make setup makes it (on Windows: py -m course.install)"
+    state = _("is not there yet") if not VENV.exists() else _("is not ready")
+    text = _(".venv {}: make setup makes it (on Windows: py -m course.install)")
+    return None, text.format(state)
 
 
 def look_at_fork():
     """Has this system fork?"""
     if hasattr(os, "fork"):
-        return None, "fork: all steps can run"
-    return USEFUL, "No fork: steps 1 to 3 run here, and steps 4 to 6 in WSL"
+        return None, _("fork: all steps can run")
+    return USEFUL, _("No fork: steps 1 to 3 run here, and steps 4 to 6 in WSL")
 
 
 def look_at_make():
     """Is there make?"""
-    return look_for("make", "README.md has the commands without it")
+    return look_for("make", _("README.md has the commands without it"))
 
 
 def look_at_git():
     """Is there git?"""
-    return look_for("git", "Only updates need it, and make diff on Windows")
+    return look_for("git", _("Only updates need it, and make diff on Windows"))
 
 
 def look_at_curl():
     """Is there curl?"""
-    return look_for("curl", "A browser asks the servers, too")
+    return look_for("curl", _("A browser asks the servers, too"))
 
 
 def look_for(program, without):
@@ -70,27 +72,29 @@ def look_for(program, without):
     if shutil.which(program):
         return None, program
     cure = {"linux": f"sudo apt install {program}", "darwin": "xcode-select --install"}
-    how = f" To get it: {cure[sys.platform]}" if sys.platform in cure else ""
-    return USEFUL, f"No {program}. {without}.{how}"
+    how = _(" To get it: {}").format(cure[sys.platform]) if sys.platform in cure else ""
+    return USEFUL, _("No {}. {}.").format(program, without) + how
 
 
 def look_at_browser():
     """Is there a browser?"""
     if sys.platform in ("win32", "darwin") or any(map(shutil.which, BROWSERS)):
-        return None, "a browser"
-    return USEFUL, "No browser here: curl shows the pages, too. In Codespaces use the tab Ports"
+        return None, _("a browser")
+    text = _("No browser here: curl shows the pages, too. In Codespaces use the tab Ports")
+    return USEFUL, text
 
 
 def look_at_proxy():
     """Would programs ask a proxy for what is on this machine?"""
     proxy = urllib.request.getproxies().get("http")
     if not proxy:
-        return None, "no proxy is set"
+        return None, _("no proxy is set")
     if urllib.request.proxy_bypass("127.0.0.1") and urllib.request.proxy_bypass("localhost"):
-        return None, f"the proxy {proxy} is not asked for what is on this machine"
+        return None, _("the proxy {} is not asked for what is on this machine").format(proxy)
     word = "set" if os.name == "nt" else "export"
     command = f"{word} no_proxy=127.0.0.1,localhost"
-    return USEFUL, f"The proxy {proxy} would be asked for your own servers, too: {command}"
+    text = _("The proxy {} would be asked for your own servers, too: {}")
+    return USEFUL, text.format(proxy, command)
 
 
 def look_at_port():
@@ -101,10 +105,9 @@ def look_at_port():
         try:
             listener.bind(("127.0.0.1", PORT))
         except OSError:
-            return USEFUL, "Port {} is taken by {}: stop it, or start servers with --port 0".format(
-                PORT, holder_of_port() or "a program that is not yours"
-            )
-    return None, f"port {PORT} is free"
+            text = _("Port {} is taken by {}: stop it, or start servers with --port 0")
+            return USEFUL, text.format(PORT, holder_of_port() or _("a program that is not yours"))
+    return None, _("port {} is free").format(PORT)
 
 
 def holder_of_port():
@@ -114,12 +117,14 @@ def holder_of_port():
         for row in Path(table).read_text().splitlines()[1:]:
             address, state, user, inode = (row.split()[column] for column in (1, 3, 7, 9))
             if address.endswith(f":{PORT:04X}") and state == LISTENS:
-                return owner_of_socket(inode) or f"a program of user {user_name(int(user))}"
+                return owner_of_socket(inode) or _("a program of user {}").format(
+                    user_name(int(user))
+                )
     if not tables and shutil.which("lsof"):  # macOS
         command = ["lsof", "-nP", f"-iTCP:{PORT}", "-sTCP:LISTEN", "-Fpc"]
         output = subprocess.run(command, stdout=subprocess.PIPE, check=False).stdout.decode()
         fields = {line[0]: line[1:] for line in output.splitlines() if line}
-        return "{c} (process {p})".format(**fields) if {"c", "p"} <= set(fields) else None
+        return _("{c} (process {p})").format(**fields) if {"c", "p"} <= set(fields) else None
     return None
 
 
@@ -129,7 +134,8 @@ def owner_of_socket(inode):
         try:
             if os.readlink(str(link)) == f"socket:[{inode}]":
                 words = (link.parent.parent / "cmdline").read_bytes().decode("utf-8", "replace")
-                return "{} (process {})".format(words.replace("\0", " ").strip(), link.parts[2])
+                words = words.replace("\0", " ").strip()
+                return _("{c} (process {p})").format(c=words, p=link.parts[2])
         except OSError:  # another user's process, or one that has ended since
             pass
     return None
@@ -149,8 +155,9 @@ def look_at_disk():
     """Is there room for the packages?"""
     free = shutil.disk_usage(".").free // 10**6
     if free < MEGABYTES:
-        return NEEDED, f"Only {free} MB are free here, and the packages need {MEGABYTES}: make room"
-    return None, f"{free / 1000:.1f} GB are free"
+        text = _("Only {} MB are free here, and the packages need {}: make room")
+        return NEEDED, text.format(free, MEGABYTES)
+    return None, _("{:.1f} GB are free").format(free / 1000)
 
 
 LOOKS = [
@@ -175,7 +182,7 @@ def main():
         print(f"  {sign or 'ok'}  {text}")
         signs.append(sign)
     if any(signs):
-        print("\nFix what a line with !! names before you begin, while -- can wait.")
+        print(_("\nFix what a line with !! names before you begin, while -- can wait."))
     return 1 if NEEDED in signs else 0
 
 

@@ -15,8 +15,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from course.language import _
+
 OLDEST = (3, 11)  # pyproject.toml says the same
-NO_VENV = (
+NO_VENV = _(
     "This Python cannot make a virtual environment. On Debian, Ubuntu and WSL: "
     "sudo apt install python{}.{}-venv"
 )
@@ -46,8 +48,11 @@ def has_module(python, name):
 def too_old(version):
     """Return the line that says that a Python of this version is too old, and what to do."""
     other = "py -3.13 -m course.install" if os.name == "nt" else "make test PYTHON=python3.13"
-    text = "Python {}.{} is too old: the course needs Python {}.{} or newer. {} {}"
-    return text.format(*version, *OLDEST, "Is there one under another name? Then:", other)
+    text = _(
+        "Python {}.{} is too old: the course needs Python {}.{} or newer. "
+        "Is there one under another name? Then: {}"
+    )
+    return text.format(*version, *OLDEST, other)
 
 
 def prepare(venv, named):
@@ -73,10 +78,11 @@ def remove(venv, version):
     if not os.path.lexists(venv):
         return
     if not (venv / "pyvenv.cfg").is_file():
-        sys.exit(f"{venv} is there, and is no virtual environment. Give it another name.")
-    state = "is of Python {}.{}".format(*version) if version else "does not work"
-    here = sys.version_info[:2]
-    print("{} {}: it is made again, with Python {}.{}.".format(venv, state, *here), flush=True)
+        text = _("{} is there, and is no virtual environment. Give it another name.")
+        sys.exit(text.format(venv))
+    state = _("is of Python {}.{}").format(*version) if version else _("does not work")
+    text = _("{} {}: it is made again, with Python {}.{}.")
+    print(text.format(venv, state, *sys.version_info[:2]), flush=True)
     shutil.rmtree(venv)
 
 
@@ -90,7 +96,7 @@ def make(venv):
         sys.exit(NO_VENV.format(*sys.version_info))
     if subprocess.call(command):
         shutil.rmtree(venv, ignore_errors=True)
-        sys.exit(f"{venv} could not be made.")
+        sys.exit(_("{} could not be made.").format(venv))
 
 
 def note_of(venv, file):
@@ -114,9 +120,10 @@ def install(venv, files):
         command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     for file in new:
         command += ["-r", str(file)]
-    print("Installing what {} names into {}.".format(" and ".join(map(str, new)), venv), flush=True)
+    text = _("Installing what {} names into {}.")
+    print(text.format(_(" and ").join(map(str, new)), venv), flush=True)
     if subprocess.call(command):
-        sys.exit("The packages could not be installed. Read teaching/the-room.md.")
+        sys.exit(_("The packages could not be installed. Read teaching/the-room.md."))
     for file in new:
         note_of(venv, file).write_bytes(file.read_bytes())
 

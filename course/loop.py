@@ -10,7 +10,6 @@ import os
 import shlex
 import subprocess
 import sys
-import textwrap
 import threading
 import time
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ import pytest
 
 from course.facts import STAGES, file_of_tests, folder_of, headings
 from course.facts import section as text_of
+from course.language import _, wrap
 from tests.harness import ROOT, STEPS
 
 RUNNABLE = [step for step in STEPS if hasattr(os, "fork") or step < "step04"]
@@ -122,7 +122,7 @@ class Loop:
         return "", "", ""
 
     def pytest_runtest_logreport(self, report):
-        step, milestone, _ = self.tests[report.nodeid]
+        step, milestone, _section = self.tests[report.nodeid]
         self.last = report if report.when == "call" else self.last
         if report.failed:
             milestone.results[report.nodeid] = "failed"
@@ -159,7 +159,7 @@ def run(loop, steps, server, *options):
     status = pytest.main([*files, *options, *quiet], plugins=[loop])
     if not loop.tests or status == pytest.ExitCode.INTERRUPTED:
         command = command_of_tests(*files, *options)
-        sys.exit(f"The tests did not run to their end. This shows why:\n\n    {command}")
+        sys.exit(_("The tests did not run to their end. This shows why:") + f"\n\n    {command}")
 
 
 class Check(Loop):
@@ -171,16 +171,14 @@ class Check(Loop):
         self.stage = stage
 
     def test_is_over(self, test, step, milestone):
-        report, _ = self.failures.get(step, (None, None))
+        report, _since = self.failures.get(step, (None, None))
         if report and report.nodeid == test:
             self.show_failure(step, milestone, report)
         if not report and test == [*milestone.results][-1]:
             show_milestone("ok", milestone)
             if not self.stage and milestone.number == self.number_of_idea(step):
-                print(
-                    f"\n  The idea of step {int(step[4:6])} is complete, and its armour comes "
-                    "next.\n"
-                )
+                text = _("The idea of step {step} is complete, and its armour comes next.")
+                print(f"\n  {text.format(step=int(step[4:6]))}\n")
 
     def show_failure(self, step, milestone, report):
         """Show the first failure at once, for the others may take their time."""
@@ -189,11 +187,11 @@ class Check(Loop):
         section = self.tests[report.nodeid][2]
         if self.stage:
             section = page_of(step, milestone.number)
-        print("\nThe first test that fails, in the order in which one learns:\n")
+        print(_("\nThe first test that fails, in the order in which one learns:\n"))
         print(f"    {name}\n")
         print(*(f"    {line}".rstrip() for line in hint_of(report)), sep="\n")
-        print(f"\n    Read: {section}\n")
-        print("All that pytest says about it:\n")
+        print("\n" + _("    Read: {page}").format(page=in_language(section)) + "\n")
+        print(_("All that pytest says about it:\n"))
         test = f"{file_of_tests(step)}::{name}"
         print(f"    {command_of_tests(test, '--server', self.server)}", flush=True)
 
@@ -206,20 +204,23 @@ class Check(Loop):
         for section, results in sections.items():
             passed, not_run = results.count("passed"), results.count(NOT_RUN)
             sign = "ok" if passed == len(results) else "--"
-            counts = f"{sign} {passed:3} of {len(results):3}"
-            rest = f" ({not_run} not run)" if not_run else ""
+            counts = _("{sign} {passed:3} of {number:3}").format(
+                sign=sign, passed=passed, number=len(results)
+            )
+            rest = _(" ({number} not run)").format(number=not_run) if not_run else ""
             if not_run == len(results):
-                counts, rest = "   not run   ", ""
+                counts, rest = _("   not run   "), ""
             print(f"    {counts}   {title_of(section)}{rest}")
         if skipped := milestone.count("skipped"):
-            print(f"    {skipped} of its tests cannot run on this machine.")
+            text = _("{number} of its tests cannot run on this machine.")
+            print(f"    {text.format(number=skipped)}")
 
 
 def show_milestone(sign, milestone):
-    kind = " (armour)" if milestone.is_armour else ""
+    kind = _(" (armour)") if milestone.is_armour else ""
     if sign == "ok" and not milestone.count("passed"):
-        sign, kind = "  ", f"{kind}: nothing of it can be tested here"
-    print(f"  {sign}  {milestone.number}. {milestone.title}{kind}", flush=True)
+        sign, kind = "  ", kind + _(": nothing of it can be tested here")
+    print(f"  {sign}  {milestone.number}. {_(milestone.title)}{kind}", flush=True)
 
 
 def check(step, server, stage=None):
@@ -227,7 +228,8 @@ def check(step, server, stage=None):
     loop = Check(server, stage)
     options = [f"--milestone={stage}"] if stage else []
     file = file_of_tests(step)
-    print(f"The tests of step {int(step[4:6])}, which you can run yourself:\n")
+    text = _("The tests of step {step}, which you can run yourself:\n")
+    print(text.format(step=int(step[4:6])))
     command = command_of_tests(file, "--server", server, "-p", "no:randomly", *options)
     print(f"    {command}\n", flush=True)
     run(loop, [step], server, *options)
@@ -236,17 +238,17 @@ def check(step, server, stage=None):
     if to_do and not loop.failures:
         return was_cut(loop)
     if to_do:
-        print(f"{to_do[0].title}, so far:\n")
+        print(_("{milestone}, so far:\n").format(milestone=_(to_do[0].title)))
         loop.show_sections(to_do[0])
         print()
         if to_do[1:] and (stage or not to_do[0].is_armour):
-            print("These come after it:\n")
+            print(_("These come after it:\n"))
             for milestone in to_do[1:]:
                 show_milestone("  ", milestone)
             print()
         note_on_flaw(loop, step, server)
     if to_do and (stage or not to_do[0].is_armour):
-        print("It is normal that tests fail at first, so build on and check again.")
+        print(_("It is normal that tests fail at first, so build on and check again."))
         return 1
     if stage and stage < STAGES[step]:
         stage_is_done(step, stage, server)
@@ -258,35 +260,39 @@ def check(step, server, stage=None):
 def was_cut(loop):
     """Say why no test failed, and some were not run; return the status."""
     name = loop.last.nodeid.partition("::")[2]
-    print(f"The check ended after {MOST_SECONDS} seconds, which is its limit. The last test,")
-    print(f"{name}, took {loop.last.duration:.0f} seconds. Those after it were not run.")
+    text = _(
+        "The check ended after {limit} seconds, which is its limit. The last test,\n"
+        "{test}, took {seconds:.0f} seconds. Those after it were not run."
+    )
+    print(text.format(limit=MOST_SECONDS, test=name, seconds=loop.last.duration))
     return 1
 
 
 def note_on_flaw(loop, step, server):
     """Say so if a server fails a test since it has gone on to a later step."""
-    report, _ = loop.failures[step]
+    report, _since = loop.failures[step]
     last = loop.flaws.get(report.nodeid)
     if last and (later := furthest(step, server, "--timeout=3")) > last:
-        print(f"But your server has gone on to step {int(later[4:6])}, and this test is only true")
-        print(
+        text = _(
+            "But your server has gone on to step {step}, and this test is only true\n"
             "of earlier steps. So it may be right that it fails, and make progress leaves it out.\n"
         )
+        print(text.format(step=int(later[4:6])))
 
 
 def step_is_done(step, armour, server):
     """Say that a step's idea is complete, what is left of its armour, and how to go on."""
     number = int(step[4:6])
     if armour:
-        print(
-            f"The idea of step {number} is complete, so you may go on. This is left of its "
-            "armour:\n"
+        text = _(
+            "The idea of step {step} is complete, so you may go on. This is left of its armour:\n"
         )
+        print(text.format(step=number))
         for milestone in armour:
             show_milestone("  ", milestone)
-        print("\nBuild it now, or come back to it later, because no later idea needs it.")
+        print(_("\nBuild it now, or come back to it later, because no later idea needs it."))
     else:
-        print(f"Step {number} is done.")
+        print(_("Step {step} is done.").format(step=number))
     if not is_mine(server):
         return
     commands = []
@@ -297,11 +303,11 @@ def step_is_done(step, armour, server):
         elif mine.read_bytes() != path.read_bytes():
             commands.append(compare(path, mine))
     if commands:
-        print("\nCompare yours with ours:\n")
+        print(_("\nCompare yours with ours:\n"))
         print(*(f"    {command}" for command in commands), sep="\n")
     if step != RUNNABLE[-1]:
         following = RUNNABLE[RUNNABLE.index(step) + 1]
-        print(f"\nGo on to step {number + 1} with the same folder:\n")
+        print(_("\nGo on to step {step} with the same folder:\n").format(step=number + 1))
         for name in GIVEN.get(following, []):
             tool = "cp" if os.name == "posix" else "copy"
             print(f"    {shown(tool, ROOT / following / name, MINE / name)}")
@@ -310,16 +316,17 @@ def step_is_done(step, armour, server):
 
 def stage_is_done(step, stage, server):
     """Say that a stage is complete, what it cannot do yet, and how to go on."""
-    print(f"Stage {stage} of step {int(step[4:6])} is done.")
+    print(_("Stage {stage} of step {step} is done.").format(stage=stage, step=int(step[4:6])))
     if is_mine(server):
-        print(f"\nCompare yours with ours:\n\n    {compare(ROOT / folder_of(step, stage), MINE)}")
-    page = page_of(step, stage + 1)
-    print("\nNow look at what it cannot do yet:\n")
-    failure = text_of(page).split("\n\n")[1]  # the first paragraph after the heading
-    print(textwrap.indent(textwrap.fill(failure, 92), "    "))
-    print(f"\n    Read: {page}")
+        print(_("\nCompare yours with ours:\n"))
+        print(f"    {compare(ROOT / folder_of(step, stage), MINE)}")
+    section = page_of(step, stage + 1)
+    print(_("\nNow look at what it cannot do yet:\n"))
+    failure = text_of(twin_of(section)).split("\n\n")[1]  # the first paragraph after the heading
+    print(*(f"    {line}" for line in wrap(failure)), sep="\n")
+    print("\n" + _("    Read: {page}").format(page=in_language(section)))
     if is_mine(server):
-        print("\nGo on with the same folder:\n")
+        print(_("\nGo on with the same folder:\n"))
         print(f"    {loop_command('check', step, stage + 1)}")
 
 
@@ -339,14 +346,21 @@ def check_milestone(step, server, number, name):
     milestones = [milestone for milestone in loop.milestones[step] if milestone.results]
     if step not in loop.failures and all(milestone.is_complete for milestone in milestones):
         passed = sum(milestone.count("passed") for milestone in milestones)
-        print(f"ok: with your {name} all {passed} tests up to milestone {number} of step", end=" ")
-        print(f'{int(step[4:6])} pass: "{milestones[-1].title}".')
+        text = _(
+            "ok: with your {name} all {passed} tests up to milestone {number} of step {step} pass: "
+            '"{milestone}".'
+        )
+        title = _(milestones[-1].title)
+        values = {"name": name, "passed": passed, "number": number, "milestone": title}
+        print(text.format(step=int(step[4:6]), **values))
     elif step in loop.failures:
-        report, _ = loop.failures[step]
-        print(f"not yet: with your {name} this test of step {int(step[4:6])} fails first:\n")
+        report, _since = loop.failures[step]
+        text = _("not yet: with your {name} this test of step {step} fails first:\n")
+        print(text.format(name=name, step=int(step[4:6])))
         print(f"    {report.nodeid.partition('::')[2]}\n")
         print(*(f"    {line}".rstrip() for line in hint_of(report)), sep="\n")
-        print(f"\n    Read: {loop.tests[report.nodeid][2]}")
+        section = in_language(loop.tests[report.nodeid][2])
+        print("\n" + _("    Read: {page}").format(page=section))
     else:
         was_cut(loop)
 
@@ -404,15 +418,15 @@ class Progress(Loop):
             return
         complete = [m for m in milestones if m.is_complete]
         signs = ["+" if m in complete else "." for m in milestones]
-        text = f"{len(complete)} of {len(milestones)}"
+        text = _("{complete} of {number}").format(complete=len(complete), number=len(milestones))
         if left := [m for m in milestones if m not in complete]:
             signs[left[0].number - 1] = "-"
-            text += ", the idea is complete" if left[0].is_armour else ""
-            text += f". Next: {left[0].title}"
+            text += _(", the idea is complete") if left[0].is_armour else ""
+            text += _(". Next: {milestone}").format(milestone=_(left[0].title))
         idea = " ".join(sign for sign, m in zip(signs, milestones, strict=True) if not m.is_armour)
         armour = " ".join(sign for sign, m in zip(signs, milestones, strict=True) if m.is_armour)
         signs = f"{idea} ({armour})" if armour else idea
-        print(f"  step {int(step[4:6])}   {signs:14} {text}", flush=True)
+        print(_("  step {step}   ").format(step=int(step[4:6])) + f"{signs:14} {text}", flush=True)
 
 
 def progress(server):
@@ -422,10 +436,11 @@ def progress(server):
     loop = Progress()
     run(loop, RUNNABLE[:number], server, f"--reached={reached}")
     for step in RUNNABLE[number:]:
-        print(f"  step {int(step[4:6])}   not begun")
-    print("\n+ is a complete milestone, and - is the one to work on. The armour is in brackets.")
+        print(_("  step {step}   ").format(step=int(step[4:6])) + _("not begun"))
+    print(_("\n+ is a complete milestone, and - is the one to work on. The armour is in brackets."))
     if to_do := [step for step in RUNNABLE if not loop.has_idea(step)]:
-        print(f"Go on with step {int(to_do[0][4:6])}: {loop_command('check', to_do[0])}")
+        text = _("Go on with step {step}: {command}")
+        print(text.format(step=int(to_do[0][4:6]), command=loop_command("check", to_do[0])))
     return 0
 
 
@@ -439,24 +454,49 @@ def page_of(step, stage):
     return f"{page}#{anchor}"
 
 
+def in_language(section):
+    """Return where a section is in the learner's language, if its page is there.
+
+    The headings of the two pages match one to one. Where they do not yet, it is the whole page.
+    """
+    file, *anchor = section.split("#")
+    # Translators: how the name of a page ends, such as README.zh-CN.md
+    page = file.removesuffix(".md") + _(".md")
+    if page == file or not (ROOT / page).exists():
+        return section
+    theirs, ours = [*headings(ROOT / file)], [*headings(ROOT / page)]
+    if not anchor or len(theirs) != len(ours):
+        return page
+    return f"{page}#{ours[theirs.index(*anchor)]}"
+
+
+def twin_of(section):
+    """Return a section in the learner's language, or the English one while none matches."""
+    twin = in_language(section)
+    return twin if "#" in twin else section
+
+
 def title_of(section):
-    """Return the heading of a section, as it stands in the README."""
-    file, _, anchor = section.partition("#")
+    """Return the heading of a section, as it stands on its page."""
+    file, _hash, anchor = twin_of(section).partition("#")
     return headings(ROOT / file).get(anchor, section)
 
 
 def hint_of(report):
     """Return the message of a failed test: what pytest shows, without its own explanation.
 
-    And what became of the server, if the report knows it.
+    In another language than English a hint precedes it. And what became of the server follows, if
+    the report knows it.
     """
+    test = report.nodeid.partition("::")[2].partition("[")[0]
+    hint = [*wrap(_(test)), ""] if _(test) != test else []
     crash = getattr(report.longrepr, "reprcrash", None)
     message = crash.message if crash else str(report.longrepr)
     message = message.removeprefix("AssertionError: ").partition("\nassert ")[0]
     if message.startswith("Failed: Timeout"):
         message = too_slow(report.nodeid, MOST_SECONDS_OF_A_TEST)
     states = [text for title, text in report.sections if title == "the server"]
-    return [line for text in [message, *states] for line in short(text)]
+    return [*hint, *(line for text in [message, *states] for line in short(text))]
 
 
 def short(text):
@@ -464,7 +504,7 @@ def short(text):
     lines = []
     for line in text.splitlines():  # a line of a traceback stays as it is
         whole = line.startswith(" ")
-        lines += [line] if whole else textwrap.wrap(line, 92, break_on_hyphens=False)
+        lines += [line] if whole else wrap(line)
     if len(lines) > MOST_LINES:  # the last lines of a traceback say most
         lines = [*lines[:4], "...", *lines[5 - MOST_LINES :]]
     return lines
@@ -472,11 +512,11 @@ def short(text):
 
 def too_slow(test, seconds):
     """Return what to say of a test that takes too long."""
-    name = test.partition("::")[2]
-    return (
-        f"{name} took more than {seconds:g} seconds, which is the limit of one test. Something in "
+    text = _(
+        "{test} took more than {seconds:g} seconds, which is the limit of one test. Something in "
         "it waits for what never comes."
     )
+    return text.format(test=test.partition("::")[2], seconds=seconds)
 
 
 def is_mine(server):

@@ -34,17 +34,20 @@ import pytest
 from course.copies import put_aside
 from course.exercises import proof_of, read_exercises
 from course.facts import STAGES, folder_before, folder_of, headings
+from course.language import _
 from course.loop import (
     GIVEN,
     MINE,
     RUNNABLE,
     check,
+    in_language,
     is_mine,
     loop_command,
     page_of,
     progress,
     short,
     shown,
+    title_of,
 )
 from tests.fixtures import find_server
 from tests.harness import ROOT, STEPS
@@ -61,16 +64,23 @@ def start(step, stage):
         for file, names in YOURS_IN_STEP_1.items():
             path = MINE / file
             path.write_text(without_bodies(path.read_text("utf-8"), names), "utf-8")
-        print("mine/ has the frame of step 1. You write listen, serve and handle in server.py, and")
-        print("echo in client.py.")
+        print(
+            _(
+                "mine/ has the frame of step 1. You write listen, serve and handle in server.py, "
+                "and\necho in client.py."
+            )
+        )
     else:
-        what = f"stage {stage} of step {number + 1}" if stage else f"step {number + 1}"
-        print(f"mine/ is a copy of {source}, with which {what} begins.")
+        text = _("mine/ is a copy of {folder}, with which step {step} begins.")
+        if stage:
+            text = _("mine/ is a copy of {folder}, with which stage {stage} of step {step} begins.")
+        print(text.format(folder=source, stage=stage, step=number + 1))
     for name in GIVEN.get(step, []):
         shutil.copy(ROOT / step / name, MINE / name)
-        print(f"{name} is given, because it belongs to an application.")
-    page = page_of(step, stage) if stage else f"{step}/README.md"
-    print(f"Read {page}, change the files in mine/, and test them, again and again:\n")
+        print(_("{file} is given, because it belongs to an application.").format(file=name))
+    page = in_language(page_of(step, stage) if stage else f"{step}/README.md")
+    text = _("Read {page}, change the files in mine/, and test them, again and again:\n")
+    print(text.format(page=page))
     print(f"    {loop_command('check', step, stage)}")
 
 
@@ -78,7 +88,8 @@ def copy(step, stage):
     """Copy the step or the stage itself into mine/, for an experiment: to break it, for one."""
     source = folder_of(step, stage)
     fill_mine(source)
-    print(f"mine/ is a copy of {source}. Change what you like in it, and see what happens:\n")
+    text = _("mine/ is a copy of {folder}. Change what you like in it, and see what happens:\n")
+    print(text.format(folder=source))
     print(f"    {shown('python3' if os.name == 'posix' else 'py', MINE / 'server.py')}")
     print(f"    {loop_command('check', step, stage)}")
 
@@ -104,7 +115,7 @@ def watch(step, server, stage):
     """Test the server, and again whenever a file beside it is saved; Ctrl-C raises an error."""
     from watchfiles import DefaultFilter, PythonFilter, watch  # the other commands start faster
 
-    [first, *_] = find_server(server)
+    first = find_server(server)[0]
     if first.endswith(".py"):
         folder, kinds = Path(first).parent, PythonFilter()
     else:  # a compiler fills some folders
@@ -113,39 +124,41 @@ def watch(step, server, stage):
     words = [step[4:6], *(["--stage", str(stage)] if stage else []), "--server", server]
     saves = watch(folder, watch_filter=kinds, rust_timeout=100, yield_on_timeout=True)
     next(saves)  # from now on it knows what is saved, also during a check
-    print(
-        (f"The check runs again at each save of a file in {folder.name}/, until Ctrl-C ends it.\n"),
-        flush=True,
-    )
+    text = _("The check runs again at each save of a file in {folder}/, until Ctrl-C ends it.\n")
+    print(text.format(folder=folder.name), flush=True)
     while True:
         # In a session of its own, where Ctrl-C does not reach it: it is ended without a word.
         command = [sys.executable, "-m", "course.progress", *words]
         subprocess.run(command, start_new_session=True)
-        names = {Path(path).name for _, path in next(filter(None, saves))}
-        print(f"\n{'-' * 72}\nSaved: {', '.join(sorted(names))}\n", flush=True)
+        names = {Path(path).name for _change, path in next(filter(None, saves))}
+        text = _("Saved: {files}\n").format(files=", ".join(sorted(names)))
+        print(f"\n{'-' * 72}\n{text}", flush=True)
 
 
 def exercise(step, number):
     """Test an exercise of a step on mine/; return the status."""
-    chosen = read_exercises(step)[number - 1]
+    prove = proof_of(read_exercises(step)[number - 1])
     page = f"{step}/EXERCISES.md"
     [anchor] = [name for name in headings(ROOT / page) if name.startswith(f"{number}-")]
-    where = f"    Read: {page}#{anchor}"
-    title = f'Exercise {number} of step {int(step[4:6])}, "{chosen.title}",'
-    prove = proof_of(chosen)
+    where = _("    Read: {page}").format(page=in_language(f"{page}#{anchor}"))
+    text = _('Exercise {number} of step {step}, "{title}",')
+    title = title_of(f"{page}#{anchor}").partition(". ")[2]
+    title = text.format(number=number, step=int(step[4:6]), title=title)
     if not prove:
-        print(f"{title} has no test, but its page says how you see that it is done.\n\n{where}")
+        text = _("{exercise} has no test, but its page says how you see that it is done.\n")
+        print(text.format(exercise=title), where, sep="\n")
         return 0
     with tempfile.TemporaryDirectory() as folder:
         copy = shutil.copytree(MINE, Path(folder) / "mine")  # a proof may leave files in it
         try:
             prove(copy)
         except (AssertionError, OSError) as problem:
-            print(f"{title} is not done.\n")
+            print(_("{exercise} is not done.\n").format(exercise=title))
             print(*(f"    {line}".rstrip() for line in short(str(problem))), sep="\n")
             print(f"\n{where}")
             return 1
-    print(f"{title} is done, so compare it with the solution.\n\n{where}")
+    text = _("{exercise} is done, so compare it with the solution.\n")
+    print(text.format(exercise=title), where, sep="\n")
     return 0
 
 
@@ -153,26 +166,27 @@ def no_server(server, step, stage):
     """Return what to say of a server that cannot be run, because it is not there."""
     if is_mine(server):
         begin = loop_command("start", step or STEPS[0], stage)
-        return f"There is no {shown(server)}. To begin: {begin}"
-    name = shown(server)
-    problem = f"{name} is no program." if Path(server).exists() else f"There is no {name}."
-    return (
-        f"{problem} A server is a Python file, or a command whose first word is a program, such as "
+        return _("There is no {file}. To begin: {command}").format(
+            file=shown(server), command=begin
+        )
+    text = _("{file} is no program.") if Path(server).exists() else _("There is no {file}.")
+    rest = _(
+        " A server is a Python file, or a command whose first word is a program, such as "
         "'node server.js'."
     )
+    return text.format(file=shown(server)) + rest
 
 
 def find_step(text):
     """Return the step with that number, such as "4" or "04"; raises argparse.ArgumentTypeError."""
     number = int(text) if text.isdecimal() else 0
     if not 1 <= number <= len(STEPS):
-        hint = f"There is no step {text}, only the steps 01 to {len(STEPS):02}."
-        raise argparse.ArgumentTypeError(hint)
+        hint = _("There is no step {text}, only the steps 01 to {last:02}.")
+        raise argparse.ArgumentTypeError(hint.format(text=text, last=len(STEPS)))
     step = STEPS[number - 1]
     if step not in RUNNABLE:
-        raise argparse.ArgumentTypeError(
-            f"Step {number} needs os.fork, which Windows lacks, so use WSL."
-        )
+        hint = _("Step {step} needs os.fork, which Windows lacks, so use WSL.")
+        raise argparse.ArgumentTypeError(hint.format(step=number))
     return step
 
 
@@ -180,11 +194,11 @@ def find_stage(step, text):
     """Return the number of a stage of a step; raises ValueError if it has no such stage."""
     number = int(text) if text.isdecimal() else 0
     if not step or STAGES[step] == 1:
-        having = " and ".join(str(int(name[4:6])) for name in STEPS if STAGES[name] > 1)
-        raise ValueError(f"Only the steps {having} have stages.")
+        having = _(" and ").join(str(int(name[4:6])) for name in STEPS if STAGES[name] > 1)
+        raise ValueError(_("Only the steps {steps} have stages.").format(steps=having))
     if not 1 <= number <= STAGES[step]:
-        hint = f"There is no stage {text}. Step {int(step[4:6])} has the stages 1"
-        raise ValueError(f"{hint} to {STAGES[step]}.")
+        hint = _("There is no stage {text}. Step {step} has the stages 1 to {last}.")
+        raise ValueError(hint.format(text=text, step=int(step[4:6]), last=STAGES[step]))
     return number
 
 
@@ -192,9 +206,10 @@ def find_exercise(step, text):
     """Return the number of an exercise of a step; raises ValueError if it has no such exercise."""
     number, last = int(text) if text.isdecimal() else 0, len(read_exercises(step))
     if not 1 <= number <= last:
-        what = f"There is no exercise {text}." if text else "No exercise is named."
-        hint = f"{what} Step {int(step[4:6])} has the exercises 1 to {last}"
-        raise ValueError(f"{hint}: make exercise STEP={step[4:6]} N=1.")
+        what = _("There is no exercise {text}.") if text else _("No exercise is named.")
+        hint = _(" Step {step} has the exercises 1 to {last}: {command}.")
+        values = {"last": last, "command": f"make exercise STEP={step[4:6]} N=1"}
+        raise ValueError(what.format(text=text) + hint.format(step=int(step[4:6]), **values))
     return number
 
 
@@ -217,7 +232,8 @@ def main():
     step, stage = arguments.step, arguments.stage
     for option in ("start", "copy", "watch", "exercise"):
         if getattr(arguments, option) not in (False, None) and not step:
-            parser.error(f"--{option} needs a step, such as: 04 --{option}")
+            text = _("--{option} needs a step, such as: 04 --{option}")
+            parser.error(text.format(option=option))
     try:
         stage = None if stage is None else find_stage(step, stage)
         number = None if arguments.exercise is None else find_exercise(step, arguments.exercise)
@@ -233,7 +249,7 @@ def main():
     except pytest.UsageError:
         parser.error(no_server(server, step, stage))
     if number and not is_mine(server):
-        parser.error("An exercise is tested in mine/, so leave out --server.")
+        parser.error(_("An exercise is tested in mine/, so leave out --server."))
     if number or arguments.watch:
         signal.signal(signal.SIGINT, signal.default_int_handler)  # they have something to tidy up
         try:

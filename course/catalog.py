@@ -1,0 +1,73 @@
+"""Bring the catalogs of course/locale/ up to date, and compile them (make catalog).
+
+    python -m course.catalog
+
+A message is what stands in _("...") in a file of FILES. The milestones of the tests are messages,
+too, and so is the name of each test: its translation is a hint, shown above the test's own words.
+"""
+
+import ast
+import io
+
+from babel.messages.catalog import Catalog
+from babel.messages.extract import extract_from_file
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po, write_po
+
+from course.facts import file_of_tests
+from course.language import DOMAIN, LOCALE
+from tests.harness import ROOT, STEPS
+
+FILES = [ROOT / "course" / f"{name}.py" for name in ("progress", "loop", "copies", "install")]
+FILES += [ROOT / "course" / "doctor.py"]
+
+
+def messages():
+    """Return a Catalog of all messages, without translations."""
+    catalog = Catalog()
+    for path in FILES:
+        for _, message, comments, _ in extract_from_file(
+            "python", path, comment_tags=["Translators:"]
+        ):
+            catalog.add(message, locations=[(name_of(path), None)], auto_comments=comments)
+    for step in STEPS:
+        path = file_of_tests(step)
+        for node in ast.parse(path.read_text("utf-8")).body:
+            if isinstance(node, ast.Assign) and node.targets[0].id == "MILESTONES":
+                for name in ast.literal_eval(node.value):
+                    catalog.add(name, locations=[(name_of(path), None)])
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                catalog.add(node.name, locations=[(name_of(path), None)])
+    return catalog
+
+
+def name_of(path):
+    return path.relative_to(ROOT).as_posix()
+
+
+def update(text):
+    """Return the text of a catalog, a .po, with the messages of now. What is gone goes."""
+    catalog = read_po(io.StringIO(text))
+    catalog.update(messages(), no_fuzzy_matching=True, update_creation_date=False)
+    file = io.BytesIO()
+    write_po(file, catalog, width=100, ignore_obsolete=True)
+    return file.getvalue().decode()
+
+
+def compile_(text):
+    """Return the bytes of the .mo of a catalog."""
+    file = io.BytesIO()
+    write_mo(file, read_po(io.StringIO(text)))
+    return file.getvalue()
+
+
+def main():
+    """Update and compile each catalog."""
+    for path in LOCALE.glob(f"*/LC_MESSAGES/{DOMAIN}.po"):
+        text = update(path.read_text("utf-8"))
+        path.write_text(text, "utf-8")
+        path.with_suffix(".mo").write_bytes(compile_(text))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""The language of what the learner's loop says: English, or that of a catalog in course/locale/.
+
+gettext chooses it by the first of LANGUAGE, LC_ALL, LC_MESSAGES and LANG that is set, on Windows,
+too. So LANGUAGE=zh is enough, and zh_CN.UTF-8 finds the catalog zh as well.
+"""
+
+import gettext
+import re
+import sys
+import textwrap
+import unicodedata
+from pathlib import Path
+
+DOMAIN = "course"
+LOCALE = Path(__file__).with_name("locale")
+COLUMNS = 92  # of a line of a hint
+WIDE = "[\u3000-\uffff]"  # a sign of Chinese, which takes two columns
+# Where a line may end: after a word, and after such a sign, but not before a comma.
+PIECES = re.compile(r"\s*[“（《]*(?:[\u4e00-\uffef]|[^\s\u3000-\uffff]+)[，、。：；？！”）》]*")
+
+
+def translation():
+    """Return the translation; of English, and where a terminal lacks the signs, there is none."""
+    try:
+        "中文".encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return gettext.NullTranslations()
+    return gettext.translation(DOMAIN, str(LOCALE), fallback=True)
+
+
+_ = translation().gettext
+
+
+def wrap(text):
+    """Return the lines of a text, of COLUMNS at most."""
+    if not re.search(WIDE, text):
+        return textwrap.wrap(text, COLUMNS, break_on_hyphens=False)
+    lines = [""]
+    for piece in PIECES.findall(re.sub(f"(?<={WIDE})\n(?={WIDE})", "", text)):
+        line = lines[-1] + piece
+        if len(line) + sum(unicodedata.east_asian_width(sign) in "WF" for sign in line) > COLUMNS:
+            lines.append("")
+        lines[-1] += piece if lines[-1] else piece.lstrip()
+    return lines
