@@ -11,7 +11,7 @@ from tests.harness import PATIENCE, ROOT, STEPS
 
 # Run in a process of its own, in the step's folder: it imports that step's server.py.
 LOOK = """
-import json, socket, server
+import contextlib, json, socket, server
 
 def on(each, level, option):
     return each.getsockopt(level, option) != 0
@@ -29,7 +29,12 @@ found = {
 }
 if hasattr(socket, "SO_REUSEPORT"):
     found["SO_REUSEPORT"] = on(listener, socket.SOL_SOCKET, socket.SO_REUSEPORT)
-for each in (client, connection, listener):
+waiting = []
+with contextlib.suppress(OSError):  # timed out, or refused
+    while len(waiting) < 150:
+        waiting.append(socket.create_connection(listener.getsockname(), 1))
+found["waiting"] = len(waiting)
+for each in (client, connection, listener, *waiting):
     each.close()
 print(json.dumps(found))
 """
@@ -78,6 +83,14 @@ def test_small_answers_do_not_wait_for_nagle(found):
         "TCP_NODELAY is off on an accepted connection. Nagle's algorithm then keeps a small piece "
         "back until the client has acknowledged the last one, which may take 40 ms. Set it on the "
         "listener: each connection inherits it."
+    )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems let 128 clients wait at most")
+def test_more_clients_may_wait_than_listen_lets_unasked(found):
+    assert found["waiting"] == 150, (
+        f"{found['waiting']} clients could connect before accept, not 150. Python's own backlog is "
+        "128 at most: give listen the backlog that you want."
     )
 
 
