@@ -5,21 +5,20 @@ language has all of them: a page that is not translated is there in English.
 """
 
 import functools
-import hashlib
 import json
 import os
 import re
 from pathlib import Path
 
-import merman
-
+from book.diagrams import file_of
 from book.differences import diff_page
 from book.figures import add_figure
-from course.chinese import translate
-from course.facts import STAGES, headings
+from course.chinese import chinese_of, english_of, translate
+from course.facts import BEHIND, PAGE_BEHIND, STAGES, headings, without_blocks
 from tests.harness import ROOT, STEPS
 
 LANGUAGES = {"en": "en", "zh": "zh_CN"}  # as Sphinx names them
+CODES = {"en": "en", "zh": "zh-CN"}  # as HTML does
 WORDS = {
     "en": {
         "begin": "Begin",
@@ -47,7 +46,8 @@ WORDS = {
         "ideas": "Index of ideas",
         "contributing": "Contributing",
         "diagram": "Diagram: {}",
-        "only": "",
+        "only": "This page is in Chinese only.",
+        "behind": "",
     },
     "zh": {
         "begin": "开始",
@@ -76,6 +76,7 @@ WORDS = {
         "contributing": "参与贡献",
         "diagram": "图：{}",
         "only": "本页只有英文。",
+        "behind": "请以[英文版]({})为准。",
     },
 }
 SWITCH = re.compile(r"(?: · )?\[(?:中文版|中文|English)\]\([^)]*\.md\)(?: · )?")
@@ -84,6 +85,7 @@ BLOCK_OR_LINK = re.compile(
     r"|(?<=\]\()(?P<link>[^)\s]+)(?=\))",
     re.DOTALL | re.MULTILINE,
 )
+LAGS = re.compile(f"^({BEHIND}|{PAGE_BEHIND})$", re.MULTILINE)
 CHINESE = re.compile(r" · (\*\*[^*\n]+\*\*　.+)$|^([一-鿿].+)$", re.MULTILINE)
 
 
@@ -94,6 +96,7 @@ def pages():
     for pattern in ("step*/*.md", "guide/*.md", "teaching/*.md", "benchmarks/**/*.md"):
         found += ROOT.glob(pattern)
     found = [path for path in found if not path.name.endswith(".zh-CN.md")]
+    found.append(ROOT / ".github" / "TRANSLATING.zh-CN.md")  # of which there is no English one
     return sorted([*found, *ROOT.glob("notebooks/*.ipynb")])
 
 
@@ -132,11 +135,10 @@ class Sources:
                 path.unlink()
 
     def source_of(self, path):
-        """Return the file that has a page's text in this language, and whether it is translated."""
-        translated = path.with_name(f"{path.stem}.zh-CN.md")
-        if self.language == "zh" and translated.is_file():
-            return translated, True
-        return path, self.language == "en"
+        """Return the file that has a page's text, and the language of that: this one, if it has."""
+        if self.language == "zh" and chinese_of(path).is_file():
+            return chinese_of(path), "zh"
+        return path, "zh" if path.name.endswith(".zh-CN.md") else "en"
 
     def link(self, target, source):
         """Return a link of a page, such as ../step03_wsgi/README.md#environ, as the book needs it.
@@ -144,14 +146,22 @@ class Sources:
         source: the Path of the page. A file of code that is linked gets a page. Raises
         FileNotFoundError if there is no such file.
         """
-        if target.startswith(("http:", "https:", "mailto:", "#")):
+        if target.startswith(("http:", "https:", "mailto:")):
             return target
         name, hash_sign, anchor = target.partition("#")
-        path = Path(os.path.normpath(source.parent / name))
+        path = Path(os.path.normpath(source.parent / name)) if name else source
         if not path.is_file():
             raise FileNotFoundError(f"{source.relative_to(ROOT)} links {target}")
-        if anchor and path.suffix == ".md" and anchor not in headings(self.source_of(path)[0]):
-            return self.english(path, anchor, source)
+        if path.name.endswith(".zh-CN.md"):
+            path = english_of(path) or path
+        if anchor and path.suffix == ".md":
+            english, own = (list(headings(page)) for page in (path, self.source_of(path)[0]))
+            if anchor in english and len(own) == len(english):  # its headings match one to one
+                anchor = own[english.index(anchor)]
+            elif anchor in english:
+                return self.english(path, anchor, source)
+        if not name:
+            return f"#{anchor}"
         path = path.relative_to(ROOT)
         if place(path).suffix in (".png", ".svg"):
             self.write(place(path), (ROOT / path).read_bytes())
@@ -161,7 +171,7 @@ class Sources:
         return os.path.relpath(place(path), here).replace(os.sep, "/") + hash_sign + anchor
 
     def english(self, path, anchor, source):
-        """Return a link to a section that the translation of a page lacks: to the English page."""
+        """Return a link from a Chinese page to an English one, or to a section of it."""
         here = Path("zh") / place(source.relative_to(ROOT)).parent
         address = os.path.relpath(place(path.relative_to(ROOT)).with_suffix(".html"), here)
         return f"english:{address.replace(os.sep, '/')}#{anchor}"
@@ -179,14 +189,17 @@ class Sources:
             f"`{path.as_posix()}`\n\n{fence}{{code-block}} {kind}\n:linenos:\n\n{text}{fence}\n",
         )
 
-    def draw(self, text, title, source):
-        """Draw a diagram of mermaid, and return the Markdown that shows it."""
-        svg = merman.Merman().render_svg(text, None)
-        name = f"diagrams/{hashlib.sha256(text.encode()).hexdigest()[:16]}.svg"
-        self.write(name, svg)
-        here = place(source.relative_to(ROOT)).parent
-        address = os.path.relpath(name, here).replace(os.sep, "/")
-        return f"![{self.words['diagram'].format(title)}]({address})"
+    def draw(self, block, text, title, source):
+        """Return the Markdown that shows a diagram of mermaid: its block, until it is drawn."""
+        picture = file_of(text)
+        if not picture.is_file():
+            print(f"{source.relative_to(ROOT)}: to draw its diagram, python -m book.diagrams")
+            return block.replace("```mermaid", "```text")
+        name = f"diagrams/{picture.name}"
+        self.write(name, picture.read_bytes())
+        address = os.path.relpath(name, place(source.relative_to(ROOT)).parent).replace(os.sep, "/")
+        words = self.words["diagram"].format(title)
+        return f"````{{container}} diagram\n![{words}]({address})\n````"
 
     def convert(self, text, source):
         """Return the Markdown of a page as the book needs it: its links, and its diagrams."""
@@ -196,14 +209,24 @@ class Sources:
                 return self.link(match["link"], source)
             if match["kind"] != "mermaid":
                 return match[0]
-            titles = re.findall(r"^#+ (.+)$", match.string[: match.start()], re.MULTILINE)
-            return self.draw(match["text"], titles[-1], source)
+            return self.draw(match[0], match["text"], titles_before(match)[-1], source)
 
-        return BLOCK_OR_LINK.sub(replace, SWITCH.sub("", text))
+        text = BLOCK_OR_LINK.sub(replace, SWITCH.sub("", text))
+        return LAGS.sub(lambda match: self.warn(match, source), text)
+
+    def warn(self, match, source):
+        """Return the warning that a page, or a section of it, lags behind the English one."""
+        anchor, english = "", source
+        if source.suffix == ".md":
+            english = english_of(source)
+            own, anchors = headings(source), list(headings(english))
+            anchor = anchors[len(titles_before(match)) - 1] if len(own) == len(anchors) else ""
+        words = self.words["behind"].format(self.english(english, anchor, source))
+        return f"```{{attention}}\n{match[1].lstrip('> ')}{words}\n```"
 
     def write_page(self, path):
         """Write a page of the course."""
-        source, is_own = self.source_of(path)
+        source, language = self.source_of(path)
         if path.suffix == ".ipynb":
             self.write_notebook(path)
             return
@@ -211,10 +234,10 @@ class Sources:
         name = path.relative_to(ROOT).as_posix()
         if name == "GLOSSARY.md":
             text = mark_chinese(text)
-        if not is_own:
+        if language != self.language:
             heading, _, rest = text.partition("\n")
-            note = f'<p class="only" lang="zh-CN">{self.words["only"]}</p>'
-            text = f"---\nlang: en\n---\n{heading}\n\n{note}\n{rest}"
+            note = f'<p class="only" lang="{CODES[self.language]}">{self.words["only"]}</p>'
+            text = f"---\nlang: {CODES[language]}\n---\n{heading}\n\n{note}\n{rest}"
         if path.parent.name in STEPS and path.name == "README.md":
             text = add_figure(text, path.parent.name, self.language, self.write)
         self.write(place(path.relative_to(ROOT)), text + self.contents(name))
@@ -245,7 +268,10 @@ class Sources:
         if name == "benchmarks/README.md":
             return toctree(["results/results"])
         if name == "TEACHING.md":
-            return toctree(f"teaching/{path.stem}" for path in sorted(ROOT.glob("teaching/*.md")))
+            names = sorted(path.name for path in pages() if path.parent.name == "teaching")
+            return toctree(f"teaching/{name}" for name in names)
+        if name == ".github/CONTRIBUTING.md":
+            return toctree(["TRANSLATING"])
         step, _, file = name.rpartition("/")
         return toctree(self.step_contents(step)) if step in STEPS and file == "README.md" else ""
 
@@ -305,6 +331,12 @@ def toctree(rows, caption=""):
     return (
         "\n```{toctree}\n:hidden:\n" + heading + "\n" + "\n".join(rows) + "\n```\n" if rows else ""
     )
+
+
+def titles_before(match):
+    """Return the headings that stand ahead of a match in its page."""
+    text = without_blocks(match.string[: match.start()])
+    return re.findall(r"^#+ (.+)$", text, re.MULTILINE)
 
 
 def mark_chinese(text):

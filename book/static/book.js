@@ -1,5 +1,5 @@
 // What the book adds to its pages: figures that play, where each recording takes the place of its
-// picture and gets buttons; and code and tables that the keyboard can scroll.
+// picture and gets buttons; and what is too wide, which the keyboard can scroll.
 "use strict";
 
 const STEP = 0.5; // seconds that a step goes forward or back
@@ -71,7 +71,7 @@ function show(figure) {
 
 addEventListener("DOMContentLoaded", () => {
   for (const figure of document.querySelectorAll("figure.replay")) show(figure);
-  for (const part of document.querySelectorAll("pre, .table-wrapper")) {
+  for (const part of document.querySelectorAll("pre, .table-wrapper, .diagram")) {
     if (part.scrollWidth > part.clientWidth) part.tabIndex = 0;
   }
 });
