@@ -116,6 +116,13 @@ def test_links_lead_somewhere(page):
 
 
 @pages
+def test_no_line_within_a_paragraph_begins_with_a_comment(page):
+    """CommonMark takes such a line for a block of HTML, which ends the paragraph before it."""
+    text = without_blocks(page.read_text("utf-8"))
+    assert not re.findall(r"(?<=\S\n) *<!--.*-->.+", text)
+
+
+@pages
 def test_tests_that_a_page_names_exist(page):
     files = [*ROOT.glob("tests/*.py"), *ROOT.glob("course/checks/*.py")]
     names = {path.stem for path in files}
