@@ -45,9 +45,14 @@ def name_of(path):
     return path.relative_to(ROOT).as_posix()
 
 
+def read(text):
+    """Return the Catalog that a text stands for, that of a .po."""
+    return read_po(io.StringIO(text))
+
+
 def update(text):
-    """Return the text of a catalog, a .po, with the messages of now. What is gone goes."""
-    catalog = read_po(io.StringIO(text))
+    """Return the text of a catalog with the messages of now. Those that are gone go."""
+    catalog = read(text)
     catalog.update(messages(), no_fuzzy_matching=True, update_creation_date=False)
     file = io.BytesIO()
     write_po(file, catalog, width=100, ignore_obsolete=True)
@@ -57,7 +62,7 @@ def update(text):
 def compile_(text):
     """Return the bytes of the .mo of a catalog."""
     file = io.BytesIO()
-    write_mo(file, read_po(io.StringIO(text)))
+    write_mo(file, read(text))
     return file.getvalue()
 
 

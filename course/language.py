@@ -16,7 +16,7 @@ LOCALE = Path(__file__).with_name("locale")
 COLUMNS = 92  # of a line of a hint
 WIDE = "[\u3000-\uffff]"  # a sign of Chinese, which takes two columns
 # Where a line may end: after a word, and after such a sign, but not before a comma.
-PIECES = re.compile(r"\s*[“（《]*(?:[\u4e00-\uffef]|[^\s\u3000-\uffff]+)[，、。：；？！”）》]*")
+PIECES = r"\s*[“（《]*(?:[\u4e00-\uffef]|[^\s\u3000-\uffff]+)[，、。：；？！”）》]*"
 
 
 def translation():
@@ -36,7 +36,7 @@ def wrap(text):
     if not re.search(WIDE, text):
         return textwrap.wrap(text, COLUMNS, break_on_hyphens=False)
     lines = [""]
-    for piece in PIECES.findall(re.sub(f"(?<={WIDE})\n(?={WIDE})", "", text)):
+    for piece in re.findall(PIECES, re.sub(f"(?<={WIDE})\n(?={WIDE})", "", text)):
         line = lines[-1] + piece
         if len(line) + sum(unicodedata.east_asian_width(sign) in "WF" for sign in line) > COLUMNS:
             lines.append("")
