@@ -30,9 +30,10 @@ html_theme = "furo"
 pygments_style = "a11y-high-contrast-light"
 pygments_dark_style = "a11y-high-contrast-dark"
 html_title = project
-html_static_path = ["static", "_build/static", "../arena/static/lifelines.js"]
+html_static_path = ["static", "_build/static"]
+html_static_path += ["../arena/static/words.js", "../arena/static/lifelines.js"]
 html_css_files = ["lifelines.css", "book.css"]
-html_js_files = ["lifelines.js", "book.js"]
+html_js_files = ["words.js", "lifelines.js", "book.js"]
 html_theme_options = {"top_of_page_buttons": ["view"]}  # the template makes a switch of it
 html_copy_source = html_show_sourcelink = False
 html_show_copyright = False

@@ -10,12 +10,6 @@ from tests.harness import ROOT
 
 FOLDER = ROOT / "book" / "figures"  # recordings, and a picture of the end of each
 BEFORE = re.compile(r"^## (?:Predict|先猜一猜)$", re.MULTILINE)
-CLAIMS = {  # of the arena's lanes, in Chinese
-    "step03_wsgi": ("第 3 步", "一个接一个：后来的要等。"),
-    "step04_fork": ("第 4 步", "没有人等，也没有人收拾。"),
-    "step05_zombies": ("第 5 步", "没有人等，也不留僵尸。"),
-    "step06_prefork": ("第 6 步", "有几个工作进程，就同时服务几个。"),
-}
 ALT = {"en": "The end of the replay", "zh": "回放的结尾"}
 
 
@@ -25,10 +19,13 @@ def read_figures():
 
 
 def recording(step, language):
-    """Return the events of a figure, with the titles and claims of its lanes in a language."""
+    """Return the events of a figure, with the titles and claims of its lanes.
+
+    lifelines.js translates those of the arena's lanes; own servers have theirs in that language.
+    """
     hello, *events = json.loads((FOLDER / f"{step}.json").read_text("utf-8"))
     own = read_figures()[step].get("own")
-    claims = CLAIMS if language == "zh" else {name: words for name, *words in LANES}
+    claims = {name: words for name, *words in LANES}
     for lane in hello["lanes"]:
         number = ["en", "zh"].index(language)
         words = (own["title"][number], own["claim"][number]) if own else claims[lane["lane"]]

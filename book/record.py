@@ -50,7 +50,8 @@ def take_picture(browser, step):
     page.set_content('<!doctype html><html lang="en"><div class="lifelines">')
     page.add_style_tag(content=style())
     page.add_style_tag(path=ROOT / "book" / "static" / "book.css")
-    page.add_script_tag(path=ROOT / "arena" / "static" / "lifelines.js")
+    for name in ("words.js", "lifelines.js"):
+        page.add_script_tag(path=ROOT / "arena" / "static" / name)
     page.evaluate(
         """events => {
           const lifelines = new Lifelines(document.querySelector(".lifelines"));

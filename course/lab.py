@@ -2,7 +2,8 @@
 
     python -m course.lab [--fresh] [OPTION OF JUPYTERLAB ...]
 
-The copies are in mine-notebooks/, which git ignores, and where each prediction is a real one. What
+The copies are in mine-notebooks/, which git ignores, and where each prediction is a real one. With
+a Chinese locale, such as LANGUAGE=zh, their text is Chinese where there is any. What
 is there stays as it is. With --fresh they are made anew, and those of before get a dated name.
 """
 
@@ -12,7 +13,9 @@ import os
 import re
 from pathlib import Path
 
+from course.chinese import translate
 from course.copies import put_aside
+from course.language import LANGUAGE
 from tests.harness import ROOT
 
 STORED = ROOT / "notebooks"
@@ -38,6 +41,8 @@ def without_outputs(path):
     What it links to beside it, except for other notebooks, stays where it is.
     """
     book = json.loads(path.read_text("utf-8"))
+    if LANGUAGE == "zh":
+        translate(book, path)
     for cell in book["cells"]:
         cell["metadata"] = {}
         if cell["cell_type"] == "markdown":

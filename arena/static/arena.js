@@ -4,26 +4,35 @@
 const LAG = 0.25; // seconds behind "now" that are drawn, so that all that happened before is known
 const STEP = 0.5; // seconds that Back and Step go
 const RETRY = 1000; // milliseconds until a stream that the browser has given up is tried again
-
-// All words that are not in the HTML, so that a second language is a second table.
-const TEXT = {
-  sent: (what, lanes) => `${what}: sent to ${lanes}.`,
-  all: "all lanes",
-  and: " and ",
-  refused: "The arena did not take this.",
-  broken: "The arena does not answer. This page tries again.",
-  back: "The arena answers again.",
-  recording: "A recording: nothing runs behind it.",
-  pause: "Pause",
-  play: "Play",
-};
+const LANGUAGES = Object.keys(WORDS);
 
 const find = (id) => document.getElementById(id);
+document.documentElement.lang = wishedLanguage();
 const lifelines = new Lifelines(find("arena"));
 const narrow = matchMedia("(max-width: 44rem)");
 const choice = find("choice");
+const words = lifelines.words.page;
 let shown = new Set(); // the names of the lanes that are seen
 let broken = false; // whether the arena does not answer
+
+// Return the language that the address names, else the first that the browser wishes and we have.
+function wishedLanguage() {
+  const wishes = [new URLSearchParams(location.search).get("lang"), ...navigator.languages];
+  const has = (wish) => (language) => language.slice(0, 2) === wish?.slice(0, 2);
+  return wishes.map((wish) => LANGUAGES.find(has(wish))).find(Boolean) ?? "en";
+}
+
+// Write all words of the page; some have numbers of the arena's first event.
+function label(hello) {
+  document.title = words.title;
+  for (const place of document.querySelectorAll("[data-word]")) {
+    const text = words[place.dataset.word];
+    set(place, "text", typeof text === "function" ? text(hello) : text);
+  }
+  for (const place of document.querySelectorAll("[data-label]")) {
+    set(place, "aria-label", words[place.dataset.label]);
+  }
+}
 
 function say(text) {
   if (find("message").textContent !== text) find("message").textContent = text;
@@ -41,11 +50,11 @@ function listen() {
     const events = JSON.parse(data);
     if (events[0].kind === "hello") greet(events);
     else lifelines.add(events);
-    if (broken) say(TEXT.back);
+    if (broken) say(words.returned);
     broken = false;
   };
   stream.onerror = () => {
-    say(TEXT.broken);
+    say(words.broken);
     broken = true;
     if (stream.readyState === EventSource.CLOSED) setTimeout(listen, RETRY);
   };
@@ -54,15 +63,13 @@ function listen() {
 // Begin anew, with all that the arena knows: it runs, or it plays what it has saved.
 function greet(events) {
   const hello = events[0];
-  for (const place of document.querySelectorAll("[data-hello]")) {
-    place.textContent = hello[place.dataset.hello];
-  }
+  label(hello);
   for (const button of document.querySelectorAll("[data-do]")) button.disabled = hello.replay;
   find("save").hidden = hello.replay;
   if (hello.replay) {
     lifelines.load(events);
     lifelines.play();
-    say(TEXT.recording);
+    say(words.recording);
   } else {
     lifelines.add(events);
     lifelines.follow(hello.now, LAG);
@@ -79,7 +86,7 @@ function chooseLanes(lanes) {
   choice.replaceChildren();
   for (const { lane, title, available } of lanes) {
     const button = make(choice, "button", { "data-lane": lane });
-    make(button, "span", {}, title);
+    make(button, "span", {}, translate(title, lifelines.words));
     button.disabled = !available;
     button.addEventListener("click", () => choose(lane));
     const digit = title.match(/\d$/);
@@ -116,10 +123,10 @@ async function send(button) {
       headers: { "Content-Type": "application/json" },
       body: JSON.stringify({ action: button.dataset.do, lane: all ? null : [...shown] }),
     });
-    const where = all ? TEXT.all : seen.map(({ innerText }) => innerText).join(TEXT.and);
-    say(answer.ok ? TEXT.sent(button.firstElementChild.textContent, where) : TEXT.refused);
+    const where = all ? words.all : seen.map(({ innerText }) => innerText).join(words.and);
+    say(answer.ok ? words.sent(button.firstElementChild.textContent, where) : words.refused);
   } catch {
-    say(TEXT.broken);
+    say(words.broken);
   }
 }
 
@@ -141,7 +148,7 @@ function projector() {
 lifelines.ondraw = () => {
   const { again, live, paused } = lifelines;
   tell(find("again"), again && live !== null);
-  find("pause").firstElementChild.textContent = paused ? TEXT.play : TEXT.pause;
+  find("pause").firstElementChild.textContent = paused ? words.play : words.pause;
 };
 find("pause").addEventListener("click", () => {
   if (lifelines.paused) lifelines.play();
@@ -151,6 +158,10 @@ find("back").addEventListener("click", () => lifelines.step(-STEP));
 find("step").addEventListener("click", () => lifelines.step(STEP));
 find("again").addEventListener("click", () => lifelines.repeat());
 find("projector").addEventListener("click", projector);
+find("language").lang = LANGUAGES.find((language) => language !== document.documentElement.lang);
+find("language").addEventListener("click", ({ target }) => {
+  location.search = `lang=${target.lang}`; // the address keeps it, and the lanes that are shown
+});
 for (const button of document.querySelectorAll("[data-do]")) {
   button.addEventListener("click", () => send(button));
 }

@@ -4,7 +4,8 @@
 //   lifelines.load(events);   // a recording: a list of events, as arena/recording.py saves it
 //   lifelines.play();         // pause(), step(seconds) and again() do what their names say
 //
-// Nothing here knows of a server. Times are seconds since the arena began; lengths are pixels.
+// Its words are those of words.js, in the language of the document. Nothing here knows of a server.
+// Times are seconds since the arena began; lengths are pixels.
 "use strict";
 
 const SHORTEST = 10; // seconds that the window shows at first
@@ -14,49 +15,6 @@ const FRAME = 1 / 31; // seconds between two drawings, at least
 const BAR = 1.75; // the height of a row where there is room, in sizes of the letters
 const DENSE = 4; // below this height of a row, bars touch each other
 const ENDS = ["gone", "answered", "failed"];
-
-// All words of the drawing, so that a second language is a second table.
-const WORDS = {
-  processes: "processes",
-  clients: "clients",
-  server: "server",
-  works: "works",
-  zombie: "zombie",
-  waits: "waits",
-  served: "served",
-  answered: "\u2713",
-  failed: "\u2717",
-  what: { client: "client", slow: "slow", burst: "burst", silent: "silent", crash: "crash" },
-  numbers: {
-    zombies: "zombies",
-    at_work: "at work",
-    waiting: "waiting",
-    descriptors: "descriptors",
-  },
-  crowd: {
-    waits: (count) => `${count} wait`,
-    served: (count) => `${count} are served`,
-    works: (count) => `${count} work`,
-    zombie: (count) => `${count} zombies`,
-    server: (count) => `${count} servers`,
-  },
-  unknown: "?",
-  now: "now",
-  clock: (seconds) => `${seconds < 9.95 ? seconds.toFixed(1) : Math.round(seconds)} s`,
-  ago: (seconds) => `${seconds.toFixed(1)} s ago`,
-  earlier: (seconds) => `\u2212${seconds} s`,
-  of: (seconds, all) => `${seconds.toFixed(1)} s of ${all.toFixed(1)} s`,
-  zombies: (count) => (count === 1 ? "1 zombie" : `${count} zombies`),
-  working: (count) => (count === 1 ? "1 child works" : `${count} children work`),
-  serving: (count) => (count === 1 ? "1 is served" : `${count} are served`),
-  waiting: (count, seconds) =>
-    count === 1
-      ? `1 client waits, for ${seconds} s`
-      : `${count} clients wait, the longest for ${seconds} s`,
-  quiet: "no client is here",
-  each: "List",
-  ended: { stopped: (how) => `Stopped: ${how}`, died: (how) => `Died: ${how}` },
-};
 
 // What happened in one lane: lives, each with its states, and what was counted and said.
 class Lane {
@@ -111,6 +69,11 @@ function make(parent, name, attributes = {}, text = "") {
   return element;
 }
 
+// Return what the arena says, such as the claim of a lane, in the language of the words.
+function translate(text, words) {
+  return words.said.reduce((now, [english, own]) => now.replace(english, own), text);
+}
+
 // Change an attribute, or the text where the name is "text", only if it is another one.
 function set(element, name, value) {
   const text = String(value);
@@ -132,13 +95,13 @@ class LaneView {
     this.element = make(parent, "section", attributes);
     const banner = make(this.element, "header");
     const heading = make(banner, "h2", { id });
-    make(heading, "b", {}, info.title);
+    make(heading, "b", {}, translate(info.title, words));
     heading.append(" "); // else the two are read as one word
-    make(heading, "span", { class: "claim" }, info.claim);
+    make(heading, "span", { class: "claim" }, translate(info.claim, words));
     this.ended = make(banner, "p", { class: "ended", role: "status" });
     this.twin = make(banner, "p", { class: "twin" });
     if (!info.available) {
-      set(this.twin, "text", info.why);
+      set(this.twin, "text", translate(info.why, words));
       this.element.classList.add("missing");
       return;
     }
@@ -152,7 +115,7 @@ class LaneView {
     ];
     this.labels = make(this.svg, "g", { class: "labels" });
     this.crowds = {}; // each has the label of many who do the same
-    this.last = make(this.plot, "p", { class: "last" }); // of a server that has ended
+    this.last = make(this.plot, "p", { class: "last", lang: "en" }); // of a server that has ended
     const numbers = make(this.element, "dl", { class: "numbers" });
     this.numbers = Object.entries(words.numbers).map(([key, name]) => {
       const box = make(numbers, "div", { class: key });
@@ -309,13 +272,13 @@ class LaneView {
   // Draw one label, and return its element. It stays the same one, so its text can be selected.
   drawLabel({ what, of, y, to, text }, x) {
     if (!of.label?.isConnected) of.label = this.makeLabel(of.kind ? this.name(of) : "");
-    const [leader, words] = of.label.children;
+    const [leader, written] = of.label.children;
     const em = this.size;
     set(of.label, "class", what);
     set(leader, "points", Math.abs(to - y) > 2 ? `${x + 2},${y} ${x + em * 0.5},${to}` : "");
-    set(words, "x", (x + em * 0.7).toFixed(1));
-    set(words, "y", (to + em * 0.35).toFixed(1));
-    set(words.lastChild, "text", of.kind ? ` ${text}` : text);
+    set(written, "x", (x + em * 0.7).toFixed(1));
+    set(written, "y", (to + em * 0.35).toFixed(1));
+    set(written.lastChild, "text", of.kind ? ` ${text}` : text);
     return of.label;
   }
 
@@ -339,13 +302,13 @@ class LaneView {
 
   // Say in words what a life does at a time, and for how long.
   describe(life, t) {
-    const { state, words } = life.now;
-    const { clock } = this.words;
+    const { words } = this;
+    const { state } = life.now;
     if (state === "gone") return "";
-    if (state === "answered") return `${this.words.answered} ${clock(life.end - life.begin)}`;
-    if (state === "failed") return `${this.words.failed} ${words || clock(life.end - life.begin)}`;
-    if (this.does(life) === "server") return this.words.server;
-    return `${this.words[state]} ${clock(t - life.now.t)}`;
+    if (this.does(life) === "server") return words.server;
+    const said = state === "failed" && translate(life.now.words, words);
+    const since = ENDS.includes(state) ? life.end - life.begin : t - life.now.t;
+    return `${words[state]} ${said || words.clock(since)}`;
   }
 
   drawGrid(span, ticks) {
@@ -369,7 +332,7 @@ class LaneView {
     }
     const server = at(this.lane.server, t);
     const [how, ...last] = (server?.words ?? "").split("\n");
-    set(this.ended, "text", words.ended[server?.state]?.(how) ?? "");
+    set(this.ended, "text", words.ended[server?.state]?.(translate(how, words)) ?? "");
     set(this.last, "text", last.join("\n"));
     set(this.twin, "text", this.sentence(seen, t));
     if (this.details.open) this.tellEach(seen, t);
@@ -389,7 +352,7 @@ class LaneView {
     }
     if (served.length) parts.push(words.serving(served.length));
     if (work.length) parts.push(words.working(work.length));
-    return parts.join(", ") || words.quiet;
+    return parts.join(words.comma) || words.quiet;
   }
 
   // Keep a list with an item for each life, in the order in which they began.
@@ -414,8 +377,8 @@ class LaneView {
 
 // All lanes of a recording, or of an arena that runs, at one time: this.t.
 class Lifelines {
-  constructor(parent, words = WORDS) {
-    this.words = words;
+  constructor(parent) {
+    this.words = WORDS[document.documentElement.lang] ?? WORDS.en;
     this.lanes = make(parent, "div", { class: "lanes" });
     const axis = make(parent, "div", { class: "axis", "aria-hidden": "true" });
     this.axis = make(axis, "svg", { preserveAspectRatio: "none" });

@@ -9,6 +9,8 @@ import shutil
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
+from arena.lanes import NO_FORK as WHY
+from arena.lanes import lanes
 from course.browser import needs_chromium
 from course.checks.test_arena import NO_FORK, Arena, needs_fork
 from tests.harness import PATIENCE, ROOT, wait_until
@@ -32,6 +34,29 @@ BARS = """([lane, state]) => {
   const bars = [...path.getAttribute("d").matchAll(/M([\\d.e+]+) [\\d.]+h([\\d.e+]+)/g)];
   return bars.filter(([, x, wide]) => x <= t && t < Number(x) + Number(wide)).length;
 }"""
+
+# all texts of the page, also those that are only read aloud, but for what is marked as English
+ALL_WORDS = """() => {
+  const nodes = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  const found = [document.title];
+  for (const one of document.querySelectorAll("[aria-label]")) found.push(one.ariaLabel);
+  while (nodes.nextNode()) {
+    const { parentElement, data } = nodes.currentNode;
+    if (!parentElement.closest("noscript, :lang(en)")) found.push(data.trim());
+  }
+  return found;
+}"""
+# the words of a language: each name, such as "page.title", and its text, or the code of a function
+TABLE = """(language) => {
+  const list = (table, path) =>
+    Object.entries(table).flatMap(([name, word]) =>
+      word.constructor === Object ? list(word, `${path}${name}.`) : [[path + name, `${word}`]],
+    );
+  const { said, ...words } = WORDS[language];
+  return Object.fromEntries(list(words, ""));
+}"""
+STATES = {"works", "zombie", "waits", "served", "answered", "failed"}
+NOBODY = {"kind": "hello", "lanes": [], "now": 1.0, "replay": True}
 
 pytestmark = [needs_chromium, needs_fork]
 
@@ -351,15 +376,16 @@ def test_a_saved_minute_plays_with_no_server_behind_it(arena, show, tmp_path):
 
 
 def open_alone(page, folder, events):
-    """Open a page of files that plays a recording: lifelines.js, and no server."""
-    for name in ("lifelines.js", "arena.css"):
+    """Open a page of files that plays a recording: words.js, lifelines.js, and no server."""
+    for name in ("words.js", "lifelines.js", "arena.css"):
         shutil.copy(STATIC / name, folder)
     (folder / "page.js").write_text(
         f"const lifelines = new Lifelines(document.body);\nlifelines.load({json.dumps(events)});"
     )
     (folder / "page.html").write_text(
         '<!doctype html><meta charset="utf-8"><link rel="stylesheet" href="arena.css"><body>'
-        '<script src="lifelines.js"></script><script src="page.js"></script>'
+        '<script src="words.js"></script><script src="lifelines.js"></script>'
+        '<script src="page.js"></script>'
     )
     page.goto((folder / "page.html").as_uri())
 
@@ -447,10 +473,104 @@ def test_with_two_hundred_processes_a_lane_it_moves_five_times_a_second(page, tm
     assert len(page.query_selector_all(".bars path")) == 4 * 6, "Bars are elements of their own."
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_no_barrier(arena, browser, scheme):
+@pytest.mark.parametrize(
+    "wish, language, other",
+    [
+        ("en-GB", "en", "中文"),
+        ("zh-CN", "zh-CN", "English"),
+        ("zh-TW", "zh-CN", "English"),
+        ("fr-FR", "en", "中文"),
+    ],
+)
+def test_the_page_speaks_as_the_browser_wishes_until_it_is_switched(
+    arena, browser, wish, language, other
+):
+    with contextlib.closing(browser.new_context(locale=wish)) as context:
+        page = context.new_page()
+        page.goto(f"{arena.url}/#step04_fork")
+
+        def spoken():
+            page.wait_for_selector("[data-lane]")
+            assert page.locator(".lane:visible").count() == 1, "It forgets which lanes are shown."
+            return page.evaluate("document.documentElement.lang"), page.title()
+
+        first = spoken()
+        assert first == (language, {"en": "The arena", "zh-CN": "竞技场"}[language])
+        with page.expect_navigation():
+            page.get_by_role("button", name=other).click()
+        second = spoken()
+        assert second != first
+        page.reload()
+        assert spoken() == second, "It forgets what was chosen."
+        with page.expect_navigation():
+            page.click("#language")
+        assert spoken() == first
+
+
+def test_no_english_is_left_on_the_chinese_page(arena, show):
+    page = show(arena)
+    page.goto(f"{arena.url}/?lang=zh-CN")
+    page.wait_for_selector("[data-lane]")
+    page.click("[data-lane=step04_fork] summary")
+    page.click("h1")  # the summary keeps the space key while it has the focus
+    renew(page)
+    seen = set()
+    for key, what in [
+        ("s", "正在服务 1 个"),
+        ("x", "意外终止"),
+        ("b", "个僵尸进程；"),
+        ("t", "已停止"),
+        ("c", "连接被拒绝"),
+        ("Space", "播放"),
+        ("ArrowLeft", "秒前"),
+    ]:
+        page.keyboard.press(key)
+
+        def is_said(what=what):
+            seen.update(page.evaluate(ALL_WORDS))
+            return any(what in text for text in seen)
+
+        wait_until(is_said, f"After {key} nothing says {what}.")
+    renew(page)
+    of_servers = re.compile(r"SIG[A-Z]+|\b\d{3} [A-Z][A-Za-z ]+")  # signals and status lines
+    assert not [text for text in seen if re.search("[A-Za-z]{2}", of_servers.sub("", text))]
+
+
+def test_each_word_has_its_chinese_and_none_is_left_over(page, tmp_path):
+    open_alone(page, tmp_path, [NOBODY])
+    english, chinese = (page.evaluate(TABLE, language) for language in ("en", "zh-CN"))
+    assert english.keys() == chinese.keys()
+    same = {name for name, text in english.items() if text == chinese[name]}
+    assert same == {"answered", "failed", "unknown"}, "These are not translated."
+    html = (ROOT / "arena" / "templates" / "arena.html").read_text("utf-8")
+    text = re.sub(r"<(noscript|title|kbd).*?</\1>|<.*?>", "", html, flags=re.DOTALL)
+    assert not text.strip(), "These words of arena.html are not in words.js."
+    drawing, script = (
+        re.findall(r"words\.(\w+)", (STATIC / f"{name}.js").read_text("utf-8"))
+        for name in ("lifelines", "arena")
+    )
+    of_page = {*script, *re.findall(r'data-(?:word|label)="(\w+)"', html)} - {"page"}
+    used = {*drawing, *(f"page.{name}" for name in of_page), *STATES}
+    assert used - {"said", "js"} == {re.match(r"(page\.)?\w+", name)[0] for name in english}
+
+
+def test_what_the_arena_says_has_its_chinese(page, tmp_path):
+    said = [text for lane in lanes(["a"]) for text in (lane.title, lane.claim) if text != "a"]
+    source = (ROOT / "arena" / "clients.py").read_text("utf-8")
+    said += re.findall(r'(?:words = |OSError\(|False, )f?"(.+?)"', source)
+    said = [re.sub("{.*?}", "503", text) for text in said]
+    said += [WHY, "exit status 1", "the signal SIGKILL"]
+    open_alone(page, tmp_path, [NOBODY])
+    chinese = page.evaluate("said => said.map((text) => translate(text, WORDS['zh-CN']))", said)
+    assert not [text for text in chinese if not re.search(r"[\u4e00-\u9fff]", text)]
+    rows = "said => WORDS['zh-CN'].said.map(([english]) => said.some((text) => english.test(text)))"
+    assert all(page.evaluate(rows, said)), "The arena does not say all that words.js translates."
+
+
+@pytest.mark.parametrize("scheme, locale", [("light", "en-US"), ("dark", "zh-CN")])
+def test_axe_finds_no_barrier(arena, browser, scheme, locale):
     axe = Axe()
-    context = browser.new_context(color_scheme=scheme, bypass_csp=True)
+    context = browser.new_context(color_scheme=scheme, locale=locale, bypass_csp=True)
     with contextlib.closing(context):
         page = context.new_page()
         page.goto(f"{arena.url}/#step03_wsgi,step04_fork,step06_prefork")
