@@ -35,7 +35,7 @@ CHINESE_NUMBER = re.compile("[零一二三四五六七八九十百千万亿两]+
 
 def pieces(text):
     """Return the paragraphs, items, rows and marks of a text, in their order: a list of texts."""
-    text = re.sub(r"<!--.*?-->|^#+ .*$", "", BLOCK.sub("\n", text), flags=re.S | re.M)
+    text = re.sub(r"<!--[^>]*?-->|^#+ .*$", "", BLOCK.sub("\n", text), flags=re.M)
     parts = re.split(r"\n\s*\n", PIECE.sub("\n\n", text.replace(BEHIND, "")))
     return [" ".join(part.split()) for part in parts if part.strip()]
 
@@ -86,12 +86,14 @@ def wrong_numbers(english, chinese, around):
     """Return the numbers that only one of two pieces has: a list.
 
     What is in digits in English has to be in Chinese as often, in digits or in words; what is in
-    words, from two on, at least once. A number that is in digits in Chinese has to be in English,
+    words, from three on, at least once. A number that is in digits in Chinese has to be in English,
     in the piece or around it.
     """
     one, other = plain(english), plain(chinese)
     lost = in_digits(one) - (in_digits(other) + in_words(other))
-    found = in_digits(other) + in_words(other) + Counter(["0", "1"])  # "no", "a"
+    found = (
+        in_digits(other) + in_words(other) + Counter(["0", "1", "2"])
+    )  # which often go without saying
     lost += Counter(in_words(one).keys() - found.keys())
     ordinals = {str(ORDINALS[word]) for word in re.findall(r"\w+", one.lower()) if word in ORDINALS}
     known = in_digits(around).keys() | in_words(one).keys() | ordinals
