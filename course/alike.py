@@ -12,7 +12,7 @@ CODE = re.compile(r"(?<!`)`([^`]+)`(?!`)")
 HAN = re.compile(r"[\u4e00-\u9fff]")
 NOTE = re.compile(r"(.*\S) {3,}(\S.*)")
 PIECE = re.compile(
-    r"^(?= *(?:\||[-*] |\d+\. |<))", re.MULTILINE
+    r"^(?= *(?:\||[-*] |\d+\. |<(?!code>)))", re.MULTILINE
 )  # a row, an item, or a mark begins
 SOURCE = re.compile(r"\b(?:RFC|PEP) \d+|\b\w+\(\d\)|POSIX\.1-\d+")
 # A number in digits. What may follow it in both languages makes it greater.
