@@ -11,9 +11,8 @@ BLOCK = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)  # in
 CODE = re.compile(r"(?<!`)`([^`]+)`(?!`)")
 HAN = re.compile(r"[\u4e00-\u9fff]")
 NOTE = re.compile(r"(.*\S) {3,}(\S.*)")
-PIECE = re.compile(
-    r"^(?= *(?:\||[-*] |\d+\. |<(?!code>)))", re.MULTILINE
-)  # a row, an item, or a mark begins
+# A row, an item, or a mark begins here. <code> may stand anywhere in a sentence.
+PIECE = re.compile(r"^(?= *(?:\||[-*] |\d+\. |<(?!code>)))", re.MULTILINE)
 SOURCE = re.compile(r"\b(?:RFC|PEP) \d+|\b\w+\(\d\)|POSIX\.1-\d+")
 # A number in digits. What may follow it in both languages makes it greater.
 DIGITS = re.compile(r"(?<![\w.])(\d+(?:[.,]\d+)*)(?: ?(万|亿|thousand|million|billion))?")
@@ -43,7 +42,7 @@ def pieces(text):
 def kind(piece):
     """Return what a piece is: "item", "step", "row", "paragraph", or a mark such as "<details>"."""
     kinds = {"|": "row", "- ": "item", "* ": "item"}
-    mark = re.match(r"\||[-*] |(\d+)\. |<[^>]*>", piece)
+    mark = re.match(r"\||[-*] |(\d+)\. |<(?!code>)[^>]*>", piece)
     return "paragraph" if not mark else "step" if mark[1] else kinds.get(mark[0], mark[0])
 
 
