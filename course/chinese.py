@@ -8,13 +8,14 @@ id. Without arguments the program lists the parts whose English has changed sinc
 given are marked as read.
 """
 
+import bisect
 import hashlib
 import json
 import re
 import sys
 import tomllib
 
-from course.facts import BEHIND, PAGE_BEHIND, headings, sections
+from course.facts import BEHIND, PAGE_BEHIND, anchor_of, headings, sections
 from tests.harness import ROOT
 
 FOLDERS = (".", "step*", "guide", "teaching", "benchmarks", "notebooks")
@@ -25,6 +26,16 @@ LINK = re.compile(
 BLOCK = re.compile(r"^ *```.*?^ *```$", re.DOTALL | re.MULTILINE)
 TRANSLATED = re.compile(r"(?:^ *|  )# .*$| {3,}\S.*$", re.MULTILINE)  # comments and notes in blocks
 HAN = re.compile(r"[\u4e00-\u9fff]")
+ENTRY = re.compile(  # of the glossary
+    r"### (?P<term>.+)\n\n"
+    r"(?P<english_text>.+)\n\n"
+    r"\[(?P<where>step \d|guide)\]\((?P<link>\S+)\) · "
+    r"\*\*(?P<chinese>.+?)\*\*　(?P<chinese_text>.+?)(?:\[(?:第 \d 步|指南)\]\(\S+\))?\n"
+)
+# The first sign that each letter has in GB 2312, whose common signs are in the order of pinyin.
+FIRST = "啊芭擦搭蛾发噶哈击喀垃妈拿哦啪期然撒塌挖昔压匝"
+INITIALS = "ABCDEFGHJKLMNOPQRSTWXYZ"
+INDEX = "\n## 中文索引\n"
 FINGERPRINTS = ROOT / "course" / "chinese.toml"
 
 
@@ -81,6 +92,35 @@ def fill_links(text, page):
     blocks = iter(BLOCK.findall(text))
     pieces = [LINK.sub(fill, piece) for piece in BLOCK.split(text)]
     return pieces[0] + "".join(next(blocks) + piece for piece in pieces[1:])
+
+
+def initial(term):
+    """Return the letter with which a Chinese term begins in pinyin: the codes of GB 2312 tell."""
+    first = term.lstrip("《")[0]
+    if first.isascii():
+        return first.upper()
+    return INITIALS[
+        bisect.bisect([sign.encode("gb18030") for sign in FIRST], first.encode("gb18030")) - 1
+    ]
+
+
+def fill_glossary(text):
+    """Return the glossary with a link to the Chinese page in each entry, and its Chinese index."""
+
+    def fill(match):
+        own = "指南" if match["where"] == "guide" else f"第 {match['where'][-1]} 步"
+        target, _ = link(match["link"], BILINGUAL[0])
+        begin = match[0][: match.end("chinese_text") - match.start()]
+        return f"{begin}[{own}]({target})\n"
+
+    rows = {}
+    for match in sorted(ENTRY.finditer(text), key=lambda match: match["chinese"].encode("gb18030")):
+        entry = f"[{match['chinese']}](#{anchor_of(match['term'])})（{match['term']}）"
+        rows.setdefault(initial(match["chinese"]), []).append(entry)
+    index = "".join(f"- {letter}：{'、'.join(rows[letter])}。\n" for letter in sorted(rows))
+    return (
+        ENTRY.sub(fill, text).partition(INDEX)[0] + f"{INDEX}\n按拼音的第一个字母排列。\n\n{index}"
+    )
 
 
 def parts(page):

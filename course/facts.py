@@ -87,8 +87,13 @@ def sections(text):
     return ["\n".join(piece) + "\n" for piece in pieces]
 
 
+def anchor_of(title):
+    """Return the anchor that GitHub makes of a heading: "os-and-pids" of "OS and PIDs"."""
+    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+
+
 def headings(page):
-    """Return the headings of a page: a dict from each anchor, made as GitHub makes it, to a title.
+    """Return the headings of a page: a dict from each anchor to its title.
 
     page: a Path of a Markdown file, or of a notebook.
     """
@@ -98,7 +103,7 @@ def headings(page):
         text = "\n\n".join("".join(cell["source"]) for cell in cells)
     found, seen = {}, Counter()
     for title in re.findall(r"^#+ (.+)$", without_blocks(text), re.MULTILINE):
-        anchor = re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+        anchor = anchor_of(title)
         found[f"{anchor}-{seen[anchor]}" if seen[anchor] else anchor] = title
         seen[anchor] += 1
     return found

@@ -11,7 +11,7 @@ Chinese page may be written as the English page has it: it is turned into the Ch
 
 import re
 
-from course.chinese import chinese_pages, fill_links
+from course.chinese import BILINGUAL, chinese_pages, fill_glossary, fill_links
 from course.facts import read_mistakes, unified_diff
 from tests.harness import ROOT
 
@@ -47,11 +47,13 @@ def fill(text, step):
 def main():
     """Fill in all pages, in both languages, and say which ones changed."""
     translated = chinese_pages()
-    for path in sorted({*ROOT.glob("step*/*.md"), *translated}):
+    for path in sorted({*ROOT.glob("step*/*.md"), *translated, *BILINGUAL}):
         text = path.read_text("utf-8")
         filled = fill(text, path.parent.name)
         if path in translated:
             filled = fill_links(filled, path)
+        elif path in BILINGUAL:
+            filled = fill_glossary(filled)
         if filled != text:
             path.write_text(filled, "utf-8")
             print("filled in", path.relative_to(ROOT))

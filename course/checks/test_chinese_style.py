@@ -74,7 +74,7 @@ def test_no_term_is_used_that_the_style_guide_rejects(page):
         ("先回收,再返回。", False),
         ("先回收 ，再返回。", False),
         ("有2个子进程。", False),
-        ("先读[课文](a.md),再写。", False),
+        ("见[课文](a.md) 。", False),
     ],
 )
 def test_a_mistake_of_style_is_found(piece, is_good):

@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from course.alike import differences
+from course.chinese import ENTRY, INDEX, fill_glossary
 from course.facts import section
 from tests.harness import ROOT
 
@@ -16,12 +18,6 @@ request line, reset, RFC, SIGCHLD, signal, signal handler, socket, standard erro
 stream of bytes, subreaper, TCP, TIME-WAIT, traceback, wait status, worker, WSGI, zombie
 """
 TEXT = (ROOT / "GLOSSARY.md").read_text("utf-8")
-ENTRY = re.compile(
-    r"### (?P<term>.+)\n\n"
-    r"(?P<english_text>.+)\n\n"
-    r"\[(?P<where>step \d|guide)\]\((?P<link>\S+)\) · "
-    r"\*\*(?P<chinese>.+?)\*\*　(?P<chinese_text>.+)\n"
-)
 ENTRIES = list(ENTRY.finditer(TEXT))
 HAN = re.compile(r"[\u4e00-\u9fff]")
 
@@ -29,7 +25,7 @@ entries = pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry["ter
 
 
 def test_each_entry_has_all_its_parts():
-    rest = ENTRY.sub("", TEXT[TEXT.index("\n### ") + 1 :])
+    rest = ENTRY.sub("", TEXT[TEXT.index("\n### ") + 1 : TEXT.index(INDEX)])
     assert not rest.strip(), f"GLOSSARY.md: an entry is not whole:\n{rest}"
 
 
@@ -41,6 +37,15 @@ def test_the_entries_are_in_alphabetical_order():
 def test_no_term_that_a_learner_must_know_is_missing():
     missing = {term.strip() for term in MUST_HAVE.split(",")} - {e["term"] for e in ENTRIES}
     assert not missing, f"GLOSSARY.md has no entry for {', '.join(sorted(missing))}."
+
+
+def test_the_links_to_chinese_pages_and_the_index_are_those_of_the_entries():
+    assert fill_glossary(TEXT) == TEXT, "GLOSSARY.md: run make prose"
+
+
+@entries
+def test_both_sides_have_the_same_code_numbers_and_sources(entry):
+    assert not differences(entry["english_text"], entry["chinese_text"])
 
 
 @entries
