@@ -2,9 +2,9 @@
 
     python -m course.lab [--fresh] [OPTION OF JUPYTERLAB ...]
 
-The copies are in mine-notebooks/, which git ignores, and where each prediction is a real one. With
-a Chinese locale, such as LANGUAGE=zh, their text is Chinese where there is any. What
-is there stays as it is. With --fresh they are made anew, and those of before get a dated name.
+The copies are in mine-notebooks/, which git ignores, and where each prediction is a real one. Where
+make check speaks Chinese, as with LANGUAGE=zh, their text is Chinese, too, as far as there is any.
+What is there stays as it is. With --fresh they are made anew, and those of before get a dated name.
 """
 
 import argparse
@@ -36,7 +36,7 @@ def make_copies():
 
 
 def without_outputs(path):
-    """Return the text of a notebook's file without what its cells have shown.
+    """Return the text of a notebook's file without what its cells have shown, in one's language.
 
     What it links to beside it, except for other notebooks, stays where it is.
     """

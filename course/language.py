@@ -28,6 +28,7 @@ def translation():
     return gettext.translation(DOMAIN, str(LOCALE), fallback=True)
 
 
+LANGUAGE = translation().info().get("language", "en")  # "zh", for example
 _ = translation().gettext
 
 

@@ -311,10 +311,13 @@ def course(tmp_path):
     return shutil.copytree(ROOT, tmp_path / "the course", ignore=ignore)
 
 
-def lab(course, *options):
+def lab(course, *options, language="en"):
     """Run a line of Python in the copy of the course, where course.lab is imported."""
     command = [sys.executable, "-c", "from course import lab; " + "; ".join(options)]
-    return subprocess.run(command, cwd=course, capture_output=True, text=True, check=True).stdout
+    environment = os.environ | {"LANGUAGE": language, "PYTHONUTF8": "1"}
+    return subprocess.run(
+        command, cwd=course, env=environment, capture_output=True, text=True, check=True
+    ).stdout
 
 
 def test_working_copies_have_no_outputs_and_are_never_overwritten(course):
@@ -335,6 +338,27 @@ def test_working_copies_have_no_outputs_and_are_never_overwritten(course):
     (course / "mine-notebooks" / "05_zombies.ipynb").unlink()
     assert lab(course, "print(lab.make_copies())") == "1\n"
     assert copy.read_text() == "work"
+
+
+def test_with_a_chinese_locale_working_copies_are_chinese_where_there_is_any(course):
+    pages = [course / "notebooks" / f"{name}.zh-CN.md" for name in BOOKS]
+    pages[-1].unlink(missing_ok=True)  # such a notebook stays English
+    assert pages[0].exists() and not pages[-1].exists()
+    lab(course, "lab.make_copies()", language="zh")
+    for page, stored in zip(pages, BOOKS.values(), strict=True):
+        copy = course / "mine-notebooks" / page.name.replace(".zh-CN.md", ".ipynb")
+        cells = nbformat.read(copy, as_version=4).cells
+        assert [cell.id for cell in cells] == [cell.id for cell in stored.cells]
+        for cell, english in zip(cells, stored.cells, strict=True):
+            if cell.cell_type == "code":
+                assert cell.source == english.source
+                continue
+            is_chinese = re.search(r"[\u4e00-\u9fff]", cell.source.replace("中文版", ""))
+            assert bool(is_chinese) == page.exists(), f"{copy.name}: {cell.id}"
+            for link in re.findall(r"\]\(([^)#]+)", cell.source if page.exists() else ""):
+                assert link.startswith("http") or (copy.parent / link).exists(), link
+                twin = (copy.parent / link).with_suffix(".zh-CN.md")
+                assert link.endswith(".ipynb") or not twin.exists(), f"{link} is in English."
 
 
 def test_fresh_copies_leave_the_work_of_before(course):
