@@ -128,7 +128,7 @@ def check_with_a_mistake(**environment):
 
 
 def blocks(shown):
-    """Return the indented blocks of what a check shows, without what is told of sections."""
+    """Return the indented blocks of what a check shows, each with its lines."""
     return re.findall(r"^    \S.*(?:\n    \S.*)*", shown, re.MULTILINE)
 
 
@@ -163,4 +163,5 @@ def test_a_chinese_line_is_no_wider_than_an_english_one_and_no_comma_begins_it(n
     for line in lines:
         width = sum(2 if HAN.match(sign) or sign in "，、。（）" else 1 for sign in line)
         assert 82 < width <= 92 or (line == lines[-1] and 0 < width <= 92)
-        assert line[0] not in "，、。）" and line[-1] not in "（" and "\n" not in line
+        assert line == line.strip() and "\n" not in line
+        assert line[0] not in "，、。）" and line[-1] not in "（"
