@@ -21,7 +21,7 @@ myst_heading_anchors = 6  # those of GitHub, which the pages link
 myst_enable_extensions = []
 myst_url_schemes = {
     **dict.fromkeys(["http", "https", "mailto"]),
-    "english": "{{path}}#{{fragment}}",  # from a Chinese page to an English one
+    "other": "{{path}}#{{fragment}}",  # from a page to one in the other language
 }
 nb_execution_mode = "off"
 nb_merge_streams = True

@@ -346,7 +346,7 @@ def diff_page(step, stage, language, link):
     parts = ["---\nhide-toc: true\n---\n" + first_lines(step, stage, language, link)]
 
     def address(target):
-        return re.sub(r"\.(md|ipynb)(?=#|$)", ".html", link(target)).removeprefix("english:")
+        return re.sub(r"\.(md|ipynb)(?=#|$)", ".html", link(target)).removeprefix("other:")
 
     names = names_of(step, stage, words)
     for name, file in files.items():

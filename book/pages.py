@@ -153,13 +153,15 @@ class Sources:
         if not path.is_file():
             raise FileNotFoundError(f"{source.relative_to(ROOT)} links {target}")
         if path.name.endswith(".zh-CN.md"):
+            if self.language == "en" and english_of(path):  # the glossary leads to both languages
+                return self.other(path, anchor, source)
             path = english_of(path) or path
         if anchor and path.suffix == ".md":
             english, own = (list(headings(page)) for page in (path, self.source_of(path)[0]))
             if anchor in english and len(own) == len(english):  # its headings match one to one
                 anchor = own[english.index(anchor)]
             elif anchor in english:
-                return self.english(path, anchor, source)
+                return self.other(path, anchor, source)
         if not name:
             return f"#{anchor}"
         path = path.relative_to(ROOT)
@@ -170,11 +172,12 @@ class Sources:
         here = place(source.relative_to(ROOT)).parent
         return os.path.relpath(place(path), here).replace(os.sep, "/") + hash_sign + anchor
 
-    def english(self, path, anchor, source):
-        """Return a link from a Chinese page to an English one, or to a section of it."""
-        here = Path("zh") / place(source.relative_to(ROOT)).parent
-        address = os.path.relpath(place(path.relative_to(ROOT)).with_suffix(".html"), here)
-        return f"english:{address.replace(os.sep, '/')}#{anchor}"
+    def other(self, path, anchor, source):
+        """Return a link to a page of the book in the other language, or to a section of it."""
+        own, others = ("zh", ".") if self.language == "zh" else (".", "zh")
+        here = Path(own) / place(source.relative_to(ROOT)).parent
+        there = Path(others) / place(path.relative_to(ROOT)).with_suffix(".html")
+        return f"other:{os.path.relpath(there, here).replace(os.sep, '/')}#{anchor}"
 
     def write_code(self, path):
         """Write the page of a file of code."""
@@ -221,7 +224,7 @@ class Sources:
             english = english_of(source)
             own, anchors = headings(source), list(headings(english))
             anchor = anchors[len(titles_before(match)) - 1] if len(own) == len(anchors) else ""
-        words = self.words["behind"].format(self.english(english, anchor, source))
+        words = self.words["behind"].format(self.other(english, anchor, source))
         return f"```{{attention}}\n{match[1].lstrip('> ')}{words}\n```"
 
     def write_page(self, path):
