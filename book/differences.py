@@ -129,7 +129,8 @@ def armour(step):
 
 def joined(text, page):
     """Return a text of a page as one line, with links that do not rely on the page."""
-    return re.sub(r"\s*\n\s*", " ", text).replace("](#", f"]({page}#")
+    line = re.sub(r"\s*\n\s*", " ", text).replace("](#", f"]({page}#")
+    return re.sub(":$", ".", line)  # what followed there is not here
 
 
 def explanations(step, stage, language):

@@ -201,8 +201,7 @@ class Sources:
         name = f"diagrams/{picture.name}"
         self.write(name, picture.read_bytes())
         address = os.path.relpath(name, place(source.relative_to(ROOT)).parent).replace(os.sep, "/")
-        words = self.words["diagram"].format(title)
-        return f"````{{container}} diagram\n![{words}]({address})\n````"
+        return f"![{self.words['diagram'].format(title)}]({address})"
 
     def convert(self, text, source):
         """Return the Markdown of a page as the book needs it: its links, and its diagrams."""

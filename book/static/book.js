@@ -42,7 +42,7 @@ function show(figure) {
 
 addEventListener("DOMContentLoaded", () => {
   for (const figure of document.querySelectorAll("figure.replay")) show(figure);
-  for (const part of document.querySelectorAll("pre, .table-wrapper, .diagram")) {
+  for (const part of document.querySelectorAll('pre, .table-wrapper, p:has(> img[src$=".svg"])')) {
     if (part.scrollWidth > part.clientWidth) part.tabIndex = 0;
   }
 });
