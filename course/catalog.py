@@ -19,7 +19,7 @@ from course.language import DOMAIN, LOCALE
 from tests.harness import ROOT, STEPS
 
 FILES = [ROOT / "course" / f"{name}.py" for name in ("progress", "loop", "copies", "install")]
-FILES += [ROOT / "course" / "doctor.py"]
+FILES += [ROOT / "course" / "doctor.py", ROOT / "notebooks" / "lab.py"]
 
 
 def messages():

@@ -13,6 +13,7 @@ import argparse
 import concurrent.futures
 import difflib
 import hashlib
+import os
 import re
 import sys
 from pathlib import Path
@@ -151,6 +152,7 @@ def run(path):
     fresh = nbformat.read(path, as_version=4)
     fresh.cells = with_resets(fresh.cells)
     began = []
+    os.environ["LANGUAGE"] = "en"  # so the kernel speaks as what is stored
     client = NotebookClient(
         fresh,
         timeout=CELL_SECONDS,

@@ -41,6 +41,7 @@ from pictures import waiting_line as waiting_line
 
 from course import copies
 from course.facts import function_of, read_mistakes, unified_diff
+from course.language import _
 from tests import harness
 from tests.harness import ROOT, Server
 from tests.harness import connect as connect
@@ -88,15 +89,15 @@ def compare(prediction, outcome, unit=""):
 
     A number with a fraction is measured: a prediction within a fifth of it is close.
     """
-    came = f"{outcome} {unit}".rstrip()
     if prediction is None:
-        print(f"It was {came}.")
+        text = _("It was {came}.")
     elif prediction == outcome:
-        print(f"You predicted {prediction}, and it was {came}: right.")
+        text = _("You predicted {prediction}, and it was {came}: right.")
     elif is_close(prediction, outcome):
-        print(f"You predicted {prediction}, and it was {came}: close.")
+        text = _("You predicted {prediction}, and it was {came}: close.")
     else:
-        print(f"You predicted {prediction}, but it was {came}.")
+        text = _("You predicted {prediction}, but it was {came}.")
+    print(text.format(prediction=prediction, came=f"{outcome} {unit}".rstrip()))
 
 
 def is_close(prediction, outcome):
@@ -114,7 +115,8 @@ def check(function, step, milestone, file="server.py"):
     [definition] = ast.parse(source).body
     name = definition.name
     if is_empty(definition):
-        print(f"not yet: write the body of {name} where the three dots are, and run the cell.")
+        text = _("not yet: write the body of {name} where the three dots are, and run the cell.")
+        print(text.format(name=name))
         return
     with copies.with_function(step, file, name, source) as copy:
         words = "from course.loop import check_milestone; check_milestone"
@@ -309,7 +311,7 @@ def connections(port):
     try:
         entries = psutil.net_connections("tcp4")
     except psutil.AccessDenied:
-        print("The list of all sockets needs root here.")
+        print(_("The list of all sockets needs root here."))
         return []
     for entry in entries:
         if port in [end.port for end in (entry.laddr, entry.raddr) if end]:

@@ -168,6 +168,21 @@ def test_an_experiment_runs_without_what_another_one_has_made(tmp_path):
     assert [cell.source for cell in fresh.cells][1] == first
 
 
+def test_a_notebook_is_stored_in_english_wherever_it_is_run(tmp_path, monkeypatch):
+    monkeypatch.setenv("LANGUAGE", "zh")
+    path = a_notebook(tmp_path, "from lab import compare", "## One", "compare(2, 3)")
+    _, fresh, _ = notebooks.run(path)
+    assert fresh.cells[-1].outputs[0].text == "You predicted 2, but it was 3.\n"
+
+
+def test_a_notebook_speaks_chinese_in_a_chinese_locale():
+    code = "from lab import compare; compare(3, 3)"
+    chinese = os.environ | {"LANGUAGE": "zh", "PYTHONUTF8": "1"}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=NOTEBOOKS, env=chinese, capture_output=True, check=True)
+    assert done.stdout.decode() == "你猜的是 3，结果正是 3：猜对了。\n"
+
+
 def test_a_kernel_that_dies_is_a_failure_with_the_name_of_its_cell(tmp_path):
     path = a_notebook(tmp_path, "import os", "## One", "os._exit(1)")
     _, fresh, error = notebooks.run(path)
