@@ -13,7 +13,7 @@ from pathlib import Path
 from book.diagrams import file_of
 from book.differences import diff_page
 from book.figures import add_figure
-from course.chinese import chinese_of, english_of, translate
+from course.chinese import BILINGUAL, chinese_of, english_of, translate
 from course.facts import BEHIND, PAGE_BEHIND, STAGES, headings, without_blocks
 from tests.harness import ROOT, STEPS
 
@@ -86,7 +86,9 @@ BLOCK_OR_LINK = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 LAGS = re.compile(f"^({BEHIND}|{PAGE_BEHIND})$", re.MULTILINE)
-CHINESE = re.compile(r" · (\*\*[^*\n]+\*\*　.+)$|^([一-鿿].+)$", re.MULTILINE)
+CHINESE = re.compile(
+    r"(?P<before> · )\*\*[^*\n]+\*\*　.+$|(?P<item>^- )\w：.+$|^[一-鿿].+$", re.MULTILINE
+)
 
 
 def pages():
@@ -152,16 +154,19 @@ class Sources:
         path = Path(os.path.normpath(source.parent / name)) if name else source
         if not path.is_file():
             raise FileNotFoundError(f"{source.relative_to(ROOT)} links {target}")
-        if path.name.endswith(".zh-CN.md"):
-            if self.language == "en" and english_of(path):  # the glossary leads to both languages
+        is_chinese, path = path.name.endswith(".zh-CN.md"), english_of(path) or path
+        translated = chinese_of(path)
+        if translated.is_file() and is_chinese and self.language == "en":
+            return self.other(path, anchor, source)
+        if translated.is_file() and self.language == "zh":
+            if source in BILINGUAL and not is_chinese:
                 return self.other(path, anchor, source)
-            path = english_of(path) or path
-        if anchor and path.suffix == ".md":
-            english, own = (list(headings(page)) for page in (path, self.source_of(path)[0]))
-            if anchor in english and len(own) == len(english):  # its headings match one to one
-                anchor = own[english.index(anchor)]
-            elif anchor in english:
-                return self.other(path, anchor, source)
+            if anchor and path.suffix == ".md":
+                english, own = list(headings(path)), list(headings(translated))
+                if anchor in english and len(own) == len(english):  # they match one to one
+                    anchor = own[english.index(anchor)]
+                elif anchor in english:
+                    return self.other(path, anchor, source)
         if not name:
             return f"#{anchor}"
         path = path.relative_to(ROOT)
@@ -239,6 +244,7 @@ class Sources:
         if language != self.language:
             heading, _, rest = text.partition("\n")
             note = f'<p class="only" lang="{CODES[self.language]}">{self.words["only"]}</p>'
+            note = "" if path in BILINGUAL else note
             text = f"---\nlang: {CODES[language]}\n---\n{heading}\n\n{note}\n{rest}"
         if path.parent.name in STEPS and path.name == "README.md":
             text = add_figure(text, path.parent.name, self.language, self.write)
@@ -345,9 +351,8 @@ def mark_chinese(text):
     """Return the glossary with lang at its Chinese parts, and no level of headings left out."""
 
     def mark(match):
-        if match[1]:
-            return f' · <span lang="zh-CN">{match[1]}</span>'
-        return f'<span lang="zh-CN">{match[2]}</span>'
+        before = match["before"] or match["item"] or ""
+        return f'{before}<span lang="zh-CN">{match[0].removeprefix(before)}</span>'
 
     return CHINESE.sub(mark, text.replace("\n### ", "\n## "))
 
