@@ -16,6 +16,25 @@ from tests.harness import ROOT
 RESULTS = ROOT / "benchmarks" / "results"
 PLACE = re.compile(r"(<!-- result: (.+?) -->).*?(<!-- end -->)", re.DOTALL)
 
+# What a Chinese page says instead of the words that are filled in.
+CHINESE = [
+    (r"\| server \| compared.*", "| 服务器 | 与谁相比 | 比什么 | 比值 | 最小到最大 | 目标 |"),
+    (r"memory (after)", r"内存，\1"),
+    (r"descriptors (after)", r"描述符，\1"),
+    (r"p50 (after)", r"p50，\1"),
+    (r"after ([\d,]+) requests", r"\1 个请求之后"),
+    (r"(\d+) at once: refused", r"\1 个同时连接：被拒绝的"),
+    (r"(\d+) at once: waited", r"\1 个同时连接：要等的"),
+    (r"([\d.]+) to ([\d.]+)", r"\1 到 \2"),
+    (r"([\d.]+) or more", r"至少 \1"),
+    (r"([\d.]+) or less", r"至多 \1"),
+    (r"\| none \|", "| 无 |"),
+    (
+        r"(\d+) processors, (.*)\. Load: (.*), (\d+) rounds, (\d+) s for each measurement\.",
+        r"\1 个处理器，\2。负载：\3，\4 轮，每次测量 \5 秒。",
+    ),
+]
+
 CONNECTIONS = 8  # the ratios of the summary are those at so many connections
 # A server, what it is compared with, the application, and the ratio that we want to reach.
 WEB_GOALS = [
@@ -252,12 +271,17 @@ def quotes(results):
     return found
 
 
-def fill(text, results):
+def fill(text, results, is_chinese=False):
     """Return the text of a page with all its marked places filled in."""
     known = quotes(results)
-    return PLACE.sub(
-        lambda match: match[1] + known.get(match[2], "not measured yet") + match[3], text
-    )
+
+    def words(match):
+        quote = known.get(match[2], "not measured yet")
+        for pattern, own in CHINESE if is_chinese else ():
+            quote = re.sub(pattern, own, quote)
+        return match[1] + quote + match[3]
+
+    return PLACE.sub(words, text)
 
 
 def pages():
@@ -272,8 +296,9 @@ def main():
         write_results(results)
     for page in pages():
         text = page.read_text("utf-8")
-        if fill(text, results) != text:
-            page.write_text(fill(text, results), "utf-8")
+        filled = fill(text, results, page.name.endswith(".zh-CN.md"))
+        if filled != text:
+            page.write_text(filled, "utf-8")
             print("filled in", page.relative_to(ROOT))
 
 

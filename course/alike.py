@@ -12,7 +12,7 @@ CODE = re.compile(r"(?<!`)`([^`]+)`(?!`)")
 HAN = re.compile(r"[\u4e00-\u9fff]")
 NOTE = re.compile(r"(.*\S) {3,}(\S.*)")
 # A row, an item, or a mark begins here. <code> may stand anywhere in a sentence.
-PIECE = re.compile(r"^(?= *(?:\||[-*] |\d+\. |<(?!code>)))", re.MULTILINE)
+PIECE = re.compile(r"^(?= *(?:\||[-*] |\d\. |<(?!code>)))", re.MULTILINE)
 SOURCE = re.compile(r"\b(?:RFC|PEP) \d+|\b\w+\(\d\)|POSIX\.1-\d+")
 # A number in digits. What may follow it in both languages makes it greater.
 DIGITS = re.compile(r"(?<![\w.])(\d+(?:[.,]\d+)*)(?: ?(万|亿|thousand|million|billion))?")

@@ -57,7 +57,8 @@ def test_the_stored_tables_are_made_from_the_stored_numbers():
 @pytest.mark.parametrize("page", report.pages(), ids=lambda page: str(page.relative_to(ROOT)))
 def test_a_page_quotes_the_stored_results(page):
     text = page.read_text("utf-8")
-    assert report.fill(text, report.read_results()) == text, f"{page}: run make prose"
+    filled = report.fill(text, report.read_results(), page.name.endswith(".zh-CN.md"))
+    assert filled == text, f"{page}: run make prose"
 
 
 pytest.importorskip("resource", reason="the benchmark needs a POSIX system")
