@@ -3,7 +3,8 @@
     python -m course.catalog
 
 A message is what stands in _("...") in a file of FILES. The milestones of the tests are messages,
-too, and so is the name of each test: its translation is a hint, shown above the test's own words.
+too, and so is the name of each test, and of each proof of an exercise: its translation is a hint,
+shown above the words of the test.
 """
 
 import ast
@@ -30,13 +31,12 @@ def messages():
             "python", path, comment_tags=["Translators:"]
         ):
             catalog.add(message, locations=[(name_of(path), None)], auto_comments=comments)
-    for step in STEPS:
-        path = file_of_tests(step)
+    for path in [*map(file_of_tests, STEPS), ROOT / "course" / "exercises.py"]:
         for node in ast.parse(path.read_text("utf-8")).body:
             if isinstance(node, ast.Assign) and node.targets[0].id == "MILESTONES":
                 for name in ast.literal_eval(node.value):
                     catalog.add(name, locations=[(name_of(path), None)])
-            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+            if isinstance(node, ast.FunctionDef) and node.name.startswith(("test_", "prove_step")):
                 catalog.add(node.name, locations=[(name_of(path), None)])
     return catalog
 

@@ -488,15 +488,19 @@ def hint_of(report):
     In another language than English a hint precedes it. And what became of the server follows, if
     the report knows it.
     """
-    test = report.nodeid.partition("::")[2].partition("[")[0]
-    hint = [*wrap(_(test)), ""] if _(test) != test else []
     crash = getattr(report.longrepr, "reprcrash", None)
     message = crash.message if crash else str(report.longrepr)
     message = message.removeprefix("AssertionError: ").partition("\nassert ")[0]
     if message.startswith("Failed: Timeout"):
         message = too_slow(report.nodeid, MOST_SECONDS_OF_A_TEST)
     states = [text for title, text in report.sections if title == "the server"]
-    return [*hint, *(line for text in [message, *states] for line in short(text))]
+    lines = [line for text in [message, *states] for line in short(text)]
+    return [*translated(report.nodeid.partition("::")[2].partition("[")[0]), *lines]
+
+
+def translated(name):
+    """Return the lines of the hint that a test or a proof has in the catalog; none in English."""
+    return [*wrap(_(name)), ""] if _(name) != name else []
 
 
 def short(text):

@@ -48,6 +48,7 @@ from course.loop import (
     short,
     shown,
     title_of,
+    translated,
 )
 from tests.fixtures import find_server
 from tests.harness import ROOT, STEPS
@@ -154,7 +155,8 @@ def exercise(step, number):
             prove(copy)
         except (AssertionError, OSError) as problem:
             print(_("{exercise} is not done.\n").format(exercise=title))
-            print(*(f"    {line}".rstrip() for line in short(str(problem))), sep="\n")
+            lines = [*translated(prove.__name__), *short(str(problem))]
+            print(*(f"    {line}".rstrip() for line in lines), sep="\n")
             print(f"\n{where}")
             return 1
     text = _("{exercise} is done, so compare it with the solution.\n")

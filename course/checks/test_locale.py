@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from course import catalog, language, loop
+from course.checks.test_chinese_style import mistakes_of_style, rejected_words
 from course.copies import changed
 from course.facts import file_of_tests, read_mistakes, section
 from tests.harness import ROOT, STEPS
@@ -85,6 +86,12 @@ def test_each_message_is_translated_and_keeps_its_places():
         assert sorted(there) == sorted(here), f"{message.string!r} has other places than English."
         ends = [text.endswith("\n") for text in (message.id, message.string)]
         assert ends[0] == ends[1], f"{message.string!r} ends a line where English does not."
+
+
+def test_each_message_keeps_to_the_style_guide():
+    for message in catalog.read(PO.read_text("utf-8")):
+        assert not message.id or not mistakes_of_style(message.string), message.string
+        assert not [word for word in rejected_words() if word in message.string], message.string
 
 
 def places(text):
