@@ -4,10 +4,10 @@
 
 A message is what stands in _("...") in a file of FILES. The milestones of the tests are messages,
 too, and so is the name of each test, and of each proof of an exercise: its translation is a hint,
-shown above the words of the test.
+shown above the words of the test. It is followed by the rule, if a test has one for each parameter.
 """
 
-import ast
+import importlib
 import io
 
 from babel.messages.catalog import Catalog
@@ -15,8 +15,10 @@ from babel.messages.extract import extract_from_file
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
+from course import exercises
 from course.facts import file_of_tests
 from course.language import DOMAIN, LOCALE
+from course.loop import RULE
 from tests.harness import ROOT, STEPS
 
 FILES = [ROOT / "course" / f"{name}.py" for name in ("progress", "loop", "copies", "install")]
@@ -31,18 +33,36 @@ def messages():
             "python", path, comment_tags=["Translators:"]
         ):
             catalog.add(message, locations=[(name_of(path), None)], auto_comments=comments)
-    for path in [*map(file_of_tests, STEPS), ROOT / "course" / "exercises.py"]:
-        for node in ast.parse(path.read_text("utf-8")).body:
-            if isinstance(node, ast.Assign) and node.targets[0].id == "MILESTONES":
-                for name in ast.literal_eval(node.value):
-                    catalog.add(name, locations=[(name_of(path), None)])
-            if isinstance(node, ast.FunctionDef) and node.name.startswith(("test_", "prove_step")):
-                catalog.add(node.name, locations=[(name_of(path), None)])
+    for path in map(file_of_tests, STEPS):
+        module = importlib.import_module(f"tests.{path.stem}")
+        for message in [*module.MILESTONES, *hints(module)]:
+            catalog.add(message, locations=[(name_of(path), None)])
+    for name in vars(exercises):
+        if name.startswith("prove_"):
+            catalog.add(name, locations=[("course/exercises.py", None)])
     return catalog
 
 
 def name_of(path):
     return path.relative_to(ROOT).as_posix()
+
+
+def hints(module):
+    """Yield the name of each test of a module, and each rule among its parameters."""
+    for name, test in vars(module).items():
+        if name.startswith("test_"):
+            yield name
+            for mark in getattr(test, "pytestmark", ()):
+                if mark.name == "parametrize":
+                    yield from rules(*mark.args)
+
+
+def rules(names, rows):
+    """Yield the rules among the parameters of a test: see RULE in course.loop."""
+    names = names.replace(",", " ").split() if isinstance(names, str) else names
+    for row in rows:
+        values = getattr(row, "values", row)  # pytest.param has them as an attribute
+        yield from filter(None, (values[names.index(name)] for name in RULE if name in names))
 
 
 def read(text):

@@ -29,6 +29,7 @@ MOST_SECONDS_RED = 5  # after the first that fails: a server that hangs makes ea
 MOST_LINES = 14  # of a hint
 TRIES = 3  # how many new tests of a step are tried to see whether a server has begun it
 NOT_RUN = "not run"
+RULE = {"rule", "hint"}  # names of a test's parameter that says why
 GIVEN = {"step03_wsgi": ["app.py", "flask_app.py"]}  # applications, not the server
 
 
@@ -84,6 +85,10 @@ class Loop:
             milestone = self.milestones[step][notes.get("milestone", 1) - 1]
             milestone.results[item.nodeid] = NOT_RUN
             self.tests[item.nodeid] = step, milestone, notes.get("lesson", f"{step}/README.md")
+            parameters = item.callspec.params if hasattr(item, "callspec") else {}
+            item.user_properties += [
+                ("rule", parameters[name]) for name in RULE & parameters.keys()
+            ]
             if "true until" in notes:
                 self.flaws[item.nodeid] = notes["true until"]
         steps = [*self.milestones]
@@ -495,12 +500,14 @@ def hint_of(report):
         message = too_slow(report.nodeid, MOST_SECONDS_OF_A_TEST)
     states = [text for title, text in report.sections if title == "the server"]
     lines = [line for text in [message, *states] for line in short(text)]
-    return [*translated(report.nodeid.partition("::")[2].partition("[")[0]), *lines]
+    test = report.nodeid.partition("::")[2].partition("[")[0]
+    rule = dict(report.user_properties).get("rule", "")
+    return [*translated(test), *translated(rule), *lines]
 
 
 def translated(name):
-    """Return the lines of the hint that a test or a proof has in the catalog; none in English."""
-    return [*wrap(_(name)), ""] if _(name) != name else []
+    """Return the lines of the hint for a test, a proof or a rule; none of them in English."""
+    return [*wrap(_(name)), ""] if name and _(name) != name else []
 
 
 def short(text):

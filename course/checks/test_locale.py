@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from course import catalog, language, loop
+from course import catalog, language, loop, progress
 from course.checks.test_chinese_style import mistakes_of_style, rejected_words
 from course.copies import changed
 from course.facts import file_of_tests, read_mistakes, section
@@ -111,22 +111,28 @@ def test_each_test_of_a_step_has_a_hint_in_chinese(step):
         assert HAN.search(hint) and hint.endswith("。"), f"{name} has the hint {hint!r}."
 
 
+@pytest.fixture
+def chinese(monkeypatch):
+    """Let the loop speak Chinese in this process."""
+    for module in (loop, progress):
+        monkeypatch.setattr(module, "_", CHINESE.gettext)
+
+
 @pytest.mark.parametrize("step", STEPS)
-def test_read_leads_to_the_chinese_page_and_its_heading(step, monkeypatch):
-    monkeypatch.setattr(loop, "_", CHINESE.gettext)
+def test_read_leads_to_the_chinese_page_and_its_heading(step, chinese):
     module = importlib.import_module(f"tests.{file_of_tests(step).stem}")
     marks = [mark for test in vars(module).values() for mark in getattr(test, "pytestmark", ())]
     lessons = {mark.args[0] for mark in marks if mark.name == "lesson"}
     for lesson in lessons:
         english = lesson if "#" in lesson else f"{step}/README.md#{lesson}"
-        chinese = loop.in_language(english)
-        assert ".zh-CN.md#" in chinese, f"{english} leads to {chinese}"
-        assert section(chinese).startswith(loop.title_of(english))
+        page = loop.in_language(english)
+        assert ".zh-CN.md#" in page, f"{english} leads to {page}"
+        assert section(page).startswith(loop.title_of(english))
 
 
-def check_with_a_mistake(**environment):
+def check_with_a_mistake(name, **environment):
     """Run the check of a step with a mistake; return what it shows, and the Mistake."""
-    [mistake] = [m for m in read_mistakes() if m.name == "the parent waits for its child"]
+    [mistake] = [mistake for mistake in read_mistakes() if mistake.name == name]
     with changed(mistake.step, mistake.file, mistake.right, mistake.wrong) as copy:
         words = ["-m", "course.progress", mistake.step[4:6], "--server", copy / "server.py"]
         done = run(*words, **environment)
@@ -139,21 +145,47 @@ def blocks(shown):
     return re.findall(r"^    \S.*(?:\n    \S.*)*", shown, re.MULTILINE)
 
 
-def test_check_speaks_chinese_and_a_hint_precedes_the_english_message():
-    shown, mistake = check_with_a_mistake(LANGUAGE="zh")
+def test_check_speaks_chinese_and_a_hint_precedes_the_english_message(chinese):
+    shown, mistake = check_with_a_mistake("the parent waits for its child", LANGUAGE="zh")
     for line in shown.splitlines():
         is_ours = line and (not line.startswith("    ") or "请读" in line)
         assert HAN.search(line) or not is_ours, f"This line has no Chinese: {line}"
     _command, name, hint, message, read, *_rest = blocks(shown)
     test = mistake.test.rpartition("::")[2]
     assert name.strip() == test
-    assert "".join(hint.split()) == "".join(CHINESE.gettext(test).split())
+    assert without_spaces(hint) == without_spaces(CHINESE.gettext(test))
     assert mistake.symptom in " ".join(message.split())
-    assert section(read.removeprefix("    请读：")).startswith("谁和谁说话")
+    page = loop.in_language("step04_fork/README.md#who-talks-to-whom")
+    assert read == f"    请读：{page}" and section(page)
+
+
+def without_spaces(text):
+    return "".join(text.split())
+
+
+def test_the_rule_that_a_parameter_shows_has_its_hint_too():
+    shown, _mistake = check_with_a_mistake("bytes taken for text", LANGUAGE="zh")
+    _command, name, hint, rule, message, *_rest = blocks(shown)
+    assert name.strip() == "test_the_echo_is_what_the_client_sent[all 256 values]"
+    assert without_spaces(hint) == without_spaces(CHINESE.gettext(name.strip().partition("[")[0]))
+    english = "Bytes need not be text, so the server must neither decode nor change them."
+    assert without_spaces(rule) == CHINESE.gettext(english)
+    assert english in " ".join(message.split())
+
+
+def test_an_exercise_has_its_title_its_hint_and_its_page_in_chinese(chinese, monkeypatch, capsys):
+    monkeypatch.setattr(progress, "MINE", ROOT / "step02_http_server")
+    assert progress.exercise("step02_http_server", 2) == 1
+    title, *indented = capsys.readouterr().out.split("\n\n")
+    page = loop.in_language("step02_http_server/EXERCISES.md#2-a-page-that-has-moved")
+    assert f"“{section(page).splitlines()[0].removeprefix('2. ')}”还没有完成。" in title
+    hint, message, read = map(str.strip, indented)
+    assert without_spaces(hint) == without_spaces(CHINESE.gettext("prove_step02_2"))
+    assert message.startswith("Not yet: ") and read == f"请读：{page}"
 
 
 def test_check_in_another_locale_has_the_message_alone():
-    shown, mistake = check_with_a_mistake(LANG="fr_FR.UTF-8")
+    shown, mistake = check_with_a_mistake("the parent waits for its child", LANG="fr_FR.UTF-8")
     _command, name, message, read, *_rest = blocks(shown)
     assert name.strip() == mistake.test.rpartition("::")[2]
     assert mistake.symptom in " ".join(message.split()) and read.startswith("    Read: ")
@@ -161,12 +193,9 @@ def test_check_in_another_locale_has_the_message_alone():
 
 @pytest.mark.parametrize("number", range(46))
 def test_a_chinese_line_is_no_wider_than_an_english_one_and_no_comma_begins_it(number):
-    text = (
-        "字" * number
-        + "字节流里可以有任何字节，空格、换行和不是 UTF-8 的字节\n都要（原样）返回。" * 4
-    )
+    text = "字" * number + "字节流里可以有任何字节，\n空格和不是 UTF-8 的字节都要（原样）返回。" * 4
     lines = language.wrap(text)
-    assert "".join("".join(lines).split()) == "".join(text.split())
+    assert without_spaces("".join(lines)) == without_spaces(text)
     for line in lines:
         width = sum(2 if HAN.match(sign) or sign in "，、。（）" else 1 for sign in line)
         assert 82 < width <= 92 or (line == lines[-1] and 0 < width <= 92)
