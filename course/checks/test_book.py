@@ -266,6 +266,14 @@ def test_a_figure_plays_and_steps(site, page):
 
 
 @needs_chromium
+def test_a_figure_of_the_chinese_edition_is_chinese(site, page):
+    page.goto(f"{site}/zh/step04_fork/index.html")
+    lane = page.locator("figure.replay [data-lane=step04_fork]")
+    assert lane.locator(".twin").inner_text() == "有 5 个僵尸进程"
+    assert lane.locator("h2").inner_text() == "第 4 步 谁也不用等，可是没有人善后。"
+
+
+@needs_chromium
 def test_a_figure_is_a_picture_and_words_without_script(site, browser):
     with contextlib.closing(browser.new_context(java_script_enabled=False)) as context:
         page = context.new_page()
