@@ -18,7 +18,7 @@ from babel.messages.pofile import read_po, write_po
 from course import exercises
 from course.facts import file_of_tests
 from course.language import DOMAIN, LOCALE
-from course.loop import RULE
+from course.loop import RULE, SITUATIONS
 from tests.harness import ROOT, STEPS
 
 FILES = [ROOT / "course" / f"{name}.py" for name in ("progress", "loop", "copies", "install")]
@@ -37,6 +37,8 @@ def messages():
         module = importlib.import_module(f"tests.{path.stem}")
         for message in [*module.MILESTONES, *hints(module)]:
             catalog.add(message, locations=[(name_of(path), None)])
+    for words in SITUATIONS:
+        catalog.add(words, locations=[("course/loop.py", None)])
     for name in vars(exercises):
         if name.startswith("prove_"):
             catalog.add(name, locations=[("course/exercises.py", None)])

@@ -30,6 +30,28 @@ MOST_LINES = 14  # of a hint
 TRIES = 3  # how many new tests of a step are tried to see whether a server has begun it
 NOT_RUN = "not run"
 RULE = {"rule", "hint"}  # names of a test's parameter that says why
+# Words of the harness that say what has happened, whatever the test is about. The first counts.
+SITUATIONS = [
+    "before it printed its first line",
+    "but its first line of output did not come",
+    "The first line that the server printed is ",
+    "The server does not take the argument ",
+    "was refused, because nobody listens there.",
+    "The server has ended, with ",
+    "No answer came, and the connection stays open.",
+    " without an answer",
+    "The status line ends with LF alone",
+    "No HTTP status line came back",
+    "No empty line ends the headers of the response",
+    "No HTTP response came back: ",
+    "The connection did not end: ",
+    "The connection goes on and on: ",
+    "The server is still running after ",
+    "The server printed no line with ",
+    "The server ended during this test.",
+    "so it should print no traceback",
+    " was sent, and ",
+]
 GIVEN = {"step03_wsgi": ["app.py", "flask_app.py"]}  # applications, not the server
 
 
@@ -490,8 +512,8 @@ def title_of(section):
 def hint_of(report):
     """Return the message of a failed test: what pytest shows, without its own explanation.
 
-    In another language than English a hint precedes it. And what became of the server follows, if
-    the report knows it.
+    In another language than English hints precede it: what is asked for, and what has happened. And
+    what became of the server follows, if the report knows it.
     """
     crash = getattr(report.longrepr, "reprcrash", None)
     message = crash.message if crash else str(report.longrepr)
@@ -500,9 +522,10 @@ def hint_of(report):
         message = too_slow(report.nodeid, MOST_SECONDS_OF_A_TEST)
     states = [text for title, text in report.sections if title == "the server"]
     lines = [line for text in [message, *states] for line in short(text)]
+    happened = next((words for words in SITUATIONS if words in "\n".join([message, *states])), "")
     test = report.nodeid.partition("::")[2].partition("[")[0]
     rule = dict(report.user_properties).get("rule", "")
-    return [*translated(test), *translated(rule), *lines]
+    return [*translated(test), *translated(rule), *translated(happened), *lines]
 
 
 def translated(name):

@@ -1,5 +1,6 @@
 """The learner's loop in Chinese: its catalog is complete, and the locale chooses it."""
 
+import ast
 import importlib
 import os
 import re
@@ -165,12 +166,29 @@ def without_spaces(text):
 
 def test_the_rule_that_a_parameter_shows_has_its_hint_too():
     shown, _mistake = check_with_a_mistake("bytes taken for text", LANGUAGE="zh")
-    _command, name, hint, rule, message, *_rest = blocks(shown)
+    _command, name, hint, rule, *_rest = blocks(shown)
     assert name.strip() == "test_the_echo_is_what_the_client_sent[all 256 values]"
     assert without_spaces(hint) == without_spaces(CHINESE.gettext(name.strip().partition("[")[0]))
     english = "Bytes need not be text, so the server must neither decode nor change them."
     assert without_spaces(rule) == CHINESE.gettext(english)
-    assert english in " ".join(message.split())
+    assert english in " ".join(shown.split())
+
+
+def test_what_has_happened_to_a_server_that_does_not_start_is_said_in_chinese(tmp_path):
+    (tmp_path / "server.py").write_text("1 / 0")
+    words = ["-m", "course.progress", "01", "--server", tmp_path / "server.py"]
+    _command, _name, hint, happened, message, *_rest = blocks(
+        run(*words, LANGUAGE="zh").stdout.decode()
+    )
+    assert "--port 0" in hint and "服务器还没有输出第一行就结束了" in happened
+    assert "before it printed its first line" in " ".join(message.split())
+
+
+@pytest.mark.parametrize("words", loop.SITUATIONS)
+def test_what_has_happened_is_known_by_words_of_the_tests(words):
+    trees = [ast.parse(path.read_text("utf-8")) for path in (ROOT / "tests").glob("*.py")]
+    nodes = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+    assert any(words in str(node.value) for node in nodes)
 
 
 def test_an_exercise_has_its_title_its_hint_and_its_page_in_chinese(chinese, monkeypatch, capsys):
