@@ -90,10 +90,10 @@ def wrong_numbers(english, chinese, around):
     """
     one, other = plain(english), plain(chinese)
     lost = in_digits(one) - (in_digits(other) + in_words(other))
-    found = (
-        in_digits(other) + in_words(other) + Counter(["0", "1", "2"])
-    )  # which often go without saying
-    lost += Counter(in_words(one).keys() - found.keys())
+    unsaid = {"0", "1", "2"}  # which often go without saying
+    lost += Counter(
+        in_words(one).keys() - in_digits(other).keys() - in_words(other).keys() - unsaid
+    )
     ordinals = {str(ORDINALS[word]) for word in re.findall(r"\w+", one.lower()) if word in ORDINALS}
     known = in_digits(around).keys() | in_words(one).keys() | ordinals
     return [*lost, *(number for number in in_digits(other) if number not in known)]

@@ -11,9 +11,11 @@ given are marked as read.
 import bisect
 import hashlib
 import json
+import os
 import re
 import sys
 import tomllib
+from pathlib import Path
 
 from course.facts import BEHIND, PAGE_BEHIND, anchor_of, headings, sections
 from tests.harness import ROOT
@@ -64,7 +66,7 @@ def link(target, page):
     than the other, a link to a heading stays as it is.
     """
     path, _, anchor = target.partition("#")
-    linked = (page.parent / path).resolve() if path else page
+    linked = Path(os.path.normpath(page.parent / path)) if path else page
     if linked.suffix not in (".md", ".ipynb") or linked in BILINGUAL or "://" in target:
         return target, False
     is_chinese = linked.name.endswith(".zh-CN.md")
