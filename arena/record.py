@@ -71,7 +71,7 @@ def open_page(lanes):
     threading.Thread(target=server.run, daemon=True).start()
     with sync_playwright() as tool:
         browser = tool.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        page = browser.new_page(viewport=SIZE, color_scheme="light")
+        page = browser.new_page(viewport=SIZE, color_scheme="light", locale="en-US")
         page.goto(f"http://127.0.0.1:{server.effective_port}/#{','.join(LANES)}")
         page.keyboard.press("p")  # for the projector: larger letters
         yield page

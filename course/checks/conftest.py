@@ -23,7 +23,7 @@ def browser():
 @pytest.fixture
 def page(browser):
     """A page in a new and empty profile; page.complaints is what its console shows."""
-    context = browser.new_context()
+    context = browser.new_context(locale="en-US")  # whatever the machine speaks
     context.set_default_timeout(SECONDS * 1000)
     page = context.new_page()
     page.complaints = []
