@@ -133,7 +133,8 @@ def test_the_chinese_of_what_has_changed_in_english_is_read_or_says_that_it_lags
         + "\n".join(wrong)
         + "\nRead both, mend the Chinese, then mark them as read, the whole page or a part of it:\n"
         f"    make chinese READ={name}\n    make chinese READ='{wrong[0]}'\n"
-        f"If there is no time for it, put {BEHIND!r} under the Chinese heading instead."
+        + f"Or put {BEHIND!r} under the Chinese heading."
+        * (page not in chinese.BILINGUAL)
     )
 
 
