@@ -1,15 +1,74 @@
 """Write the drawings of the notebooks, notebooks/drawings/*.svg: what no plot of numbers can show.
 
 python -m notebooks.drawings
+
+Each is written twice, in English and, as *.zh-CN.svg, in Chinese.
 """
 
+import re
 from pathlib import Path
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import escape, unescape
 
 from notebooks.pictures import SERVED, WAITS, ZOMBIE
 
 FOLDER = Path(__file__).with_name("drawings")
 GRAY = "#6b6b6b"
+CHINESE = {
+    "A queue with room for three: client 5 is not connected, and its system asks again.": (
+        "队列容得下三条连接：客户端 5 没有连上，它的系统会再试一次。"
+    ),
+    "A server that stops waits for its children. If it ends before one of them, that child is an "
+    "orphan, and process 1 is its new parent": (
+        "服务器停止时，等待自己的子进程。如果服务器先于某个子进程终止，"
+        "那个子进程就成了孤儿进程，由 1 号进程收养"
+    ),
+    "A wait status: the exit status is in the high byte, then one bit says whether core was "
+    "dumped, and the low seven bits are the signal: sys.exit(3) is 768, and SIGKILL is 9": (
+        "终止状态：高字节是退出状态，接着一位表示核心转储，低七位是信号。"
+        "sys.exit(3) 是 768，SIGKILL 是 9"
+    ),
+    "An arrow is a descriptor. What it leads to closes when the last one is closed.": (
+        "每个箭头是一个描述符。指向同一样东西的最后一个描述符关闭了，这样东西才关闭。"
+    ),
+    "Before fork the parent holds the listener and the connection. After it both processes hold "
+    "both. At the end the parent holds the listener, and the child the connection": (
+        "fork 之前，父进程持有监听套接字和连接。fork 之后，两个进程两样都有。"
+        "最后，父进程只有监听套接字，子进程只有连接"
+    ),
+    "Clients 2, 3 and 4 wait in the listener's queue in the kernel until accept takes them": (
+        "客户端 2、3、4 在内核里，在监听套接字的队列中等待，直到 accept 把它们取出来"
+    ),
+    "PID 1": "1 号进程",
+    "SIGTERM: the server waits": "SIGTERM：服务器在等待",
+    "adopts the orphan": "收养孤儿进程",
+    "after both have closed": "双方各自关闭之后",
+    "after fork": "fork 之后",
+    "as one number: 768": "合成一个数：768",
+    "as one number: 9": "合成一个数：9",
+    "before fork": "fork 之前",
+    "child": "子进程",
+    "child, ended": "子进程，已终止",
+    "child, still at work": "子进程，还在工作",
+    "client 2": "客户端 2",
+    "client 3": "客户端 3",
+    "client 4": "客户端 4",
+    "client 5": "客户端 5",
+    "connected, and waiting for accept": "已经连上，等着 accept",
+    "connection": "连接",
+    "connection: client 1": "连接：客户端 1",
+    "core dumped: 1 bit": "核心转储：1 位",
+    "exit status: 8 bits": "退出状态：8 位",
+    "listener": "监听套接字",
+    "no room": "没有空位",
+    "one client at a time": "一次一个客户端",
+    "parent": "父进程",
+    "signal: 7 bits": "信号：7 位",
+    "the kernel: the listener's queue": "内核：监听套接字的队列",
+    "the server": "服务器",
+    "the server has ended": "服务器已经终止",
+    "the server's process": "服务器的进程",
+    "the shell": "shell",
+}
 PALE = {SERVED: "#d5e2f0", WAITS: "#fcf0d9", ZOMBIE: "#e8d1d0", GRAY: "#f0f0f0", "black": "#c8c8c8"}
 
 
@@ -38,7 +97,7 @@ def arrow(x1, y1, x2, y2, color="black", dashed=False):
 
 
 def write(name, width, height, title, parts):
-    """Write a drawing; title is what a screen reader says of it."""
+    """Write a drawing in both languages; title is what a screen reader says of it."""
     head = '<marker id="head" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="8"'
     head += ' markerHeight="8" orient="auto"><path d="M0 0 10 5 0 10z"/></marker>'
     lines = [
@@ -51,7 +110,15 @@ def write(name, width, height, title, parts):
         "</svg>",
     ]
     FOLDER.mkdir(exist_ok=True)
-    (FOLDER / name).write_text("\n".join(lines) + "\n", "utf-8")
+    text = "\n".join(lines) + "\n"
+    (FOLDER / f"{name}.svg").write_text(text, "utf-8")
+    (FOLDER / f"{name}.zh-CN.svg").write_text(re.sub(">([^<>]+)</t", in_chinese, text), "utf-8")
+
+
+def in_chinese(match):
+    """Return the words of a match in Chinese, or as they are if they need no translation."""
+    text = unescape(match[1])
+    return f">{escape(CHINESE.get(text, text))}</t"
 
 
 def accept_queue():
@@ -77,7 +144,7 @@ def accept_queue():
         words(10, 195, note),
     ]
     title = "Clients 2, 3 and 4 wait in the listener's queue in the kernel until accept takes them"
-    write("accept_queue.svg", 890, 215, title, parts)
+    write("accept_queue", 890, 215, title, parts)
 
 
 def fork_descriptors():
@@ -112,7 +179,7 @@ def fork_descriptors():
     parts.append(words(10, 300, note))
     title = "Before fork the parent holds the listener and the connection. After it both processes"
     title += " hold both. At the end the parent holds the listener, and the child the connection"
-    write("fork_descriptors.svg", 890, 320, title, parts)
+    write("fork_descriptors", 890, 320, title, parts)
 
 
 def wait_status():
@@ -132,7 +199,7 @@ def wait_status():
             parts.append(box(x, y, 40, 38, str(digit), "black" if digit else GRAY))
     title = "A wait status: the exit status is in the high byte, then one bit says whether core was"
     title += " dumped, and the low seven bits are the signal: sys.exit(3) is 768, and SIGKILL is 9"
-    write("wait_status.svg", 900, 220, title, parts)
+    write("wait_status", 900, 220, title, parts)
 
 
 def process_tree():
@@ -163,7 +230,7 @@ def process_tree():
         "A server that stops waits for its children. If it ends before one of them, that child is"
     )
     title += " an orphan, and process 1 is its new parent"
-    write("process_tree.svg", 900, 325, title, parts)
+    write("process_tree", 900, 325, title, parts)
 
 
 def main():

@@ -69,7 +69,8 @@ def links(text, page):
             known = list(anchors(linked))
             number = known.index(anchor) if anchor in known else anchor
         english = chinese.english_of(linked) if path.endswith(".zh-CN.md") else None
-        found.append((path[: -len(linked.name)] + english.name if english else path, number))
+        path = path[: -len(linked.name)] + english.name if english else path
+        found.append((path.replace(".zh-CN.svg", ".svg"), number))
     return found
 
 

@@ -146,6 +146,15 @@ def test_the_drawings_are_those_that_the_script_writes(tmp_path, monkeypatch):
     assert written == stored, "Write them again: python -m notebooks.drawings"
 
 
+def test_the_words_of_a_chinese_drawing_are_chinese():
+    words = {
+        text
+        for path in (NOTEBOOKS / "drawings").glob("*.zh-CN.svg")
+        for text in re.findall(r">([^<>]*[a-z][^<>]*)</t", path.read_text("utf-8"))
+    }
+    assert {text for text in words if text.isascii()} == {"accept", "shell", "sys.exit(3)"}
+
+
 def a_notebook(tmp_path, *sources):
     """Return the path of a notebook with these cells; those that begin with # are text."""
     cells = [
