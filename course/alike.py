@@ -85,17 +85,16 @@ def wrong_numbers(english, chinese, around):
     """Return the numbers that only one of two pieces has: a list.
 
     What is in digits in English has to be in Chinese as often, in digits or in words; what is in
-    words, from three on, at least once. A number that is in digits in Chinese has to be in English,
-    in the piece or around it.
+    words, from three or third on, at least once. A number that is in digits in Chinese has to be
+    in English, in the piece or around it.
     """
     one, other = plain(english), plain(chinese)
+    ordinals = {str(ORDINALS[word]) for word in re.findall(r"\w+", one.lower()) if word in ORDINALS}
+    spelled = in_words(one).keys() | ordinals
     lost = in_digits(one) - (in_digits(other) + in_words(other))
     unsaid = {"0", "1", "2"}  # which often go without saying
-    lost += Counter(
-        in_words(one).keys() - in_digits(other).keys() - in_words(other).keys() - unsaid
-    )
-    ordinals = {str(ORDINALS[word]) for word in re.findall(r"\w+", one.lower()) if word in ORDINALS}
-    known = in_digits(around).keys() | in_words(one).keys() | ordinals
+    lost += Counter(spelled - in_digits(other).keys() - in_words(other).keys() - unsaid)
+    known = in_digits(around).keys() | spelled
     return [*lost, *(number for number in in_digits(other) if number not in known)]
 
 

@@ -209,6 +209,7 @@ def test_what_is_marked_as_read_is_no_longer_listed(tmp_path, monkeypatch, capsy
         ("Ten of 2.5 million.\n", "25 万里的十个。\n", "numbers"),
         ("Two thousand and 1,000.\n", "两千和 1000。\n", None),
         ("Twelve, and the third.\n", "十二个，以及第 3 个。\n", None),
+        ("It is the third.\n", "这是第四个。\n", "numbers"),
         ("It took 5 s, then 5 s.\n", "用了 5 秒。\n", "numbers"),
         ("It is `a`.\n\n```text\n7 a\n```\n", "这是 7 个 `a`。\n\n```text\n7 a\n```\n", None),
         ("Two thousand.\n", "两百。\n", "numbers"),

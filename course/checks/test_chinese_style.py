@@ -7,6 +7,7 @@ import pytest
 
 from course import chinese
 from course.alike import CODE, HAN, pieces, plain
+from course.facts import headings
 from tests.harness import ROOT
 
 GUIDE = ROOT / ".github" / "TRANSLATING.zh-CN.md"
@@ -17,12 +18,12 @@ pages = pytest.mark.parametrize("page", PAGES, ids=chinese.name_of)
 
 
 def chinese_lines(page):
-    """Return the pieces of a page: of one in both languages, the Chinese lines."""
+    """Return the headings and pieces of a page: of one in both languages, the Chinese lines."""
     text = page.read_text("utf-8")
     if page in chinese.BILINGUAL:
         lines = (line for line in text.splitlines() if HAN.search(line))
         return [re.sub(r".*　", "", line) for line in lines]
-    return pieces(text)
+    return [*headings(page).values(), *pieces(text)]
 
 
 def rejected_words():
@@ -60,7 +61,7 @@ def test_no_sentence_is_left_in_english(page):
 
 @pytest.mark.parametrize("page", chinese.chinese_pages(), ids=chinese.name_of)
 def test_no_term_is_used_that_the_style_guide_rejects(page):
-    for piece in pieces(page.read_text("utf-8")):
+    for piece in chinese_lines(page):
         for word in rejected_words():
             is_windows = word == "句柄" and "handle" in piece
             assert word not in plain(piece) or is_windows, f"{word}: see {GUIDE.name}. {piece}"
