@@ -34,6 +34,9 @@ WORDS = {
         "same files": "The same to the byte: {}.",
         "same": ("1 line is the same", "{} lines are the same"),
         "why": "Why it is there",
+        "anchor": "the-diff",
+        "parts of a stage": ("Stage", "**What you will build.**", "**How it is done.**"),
+        "colon": ": ",
     },
     "zh": {
         "step": "第 {} 步",
@@ -49,8 +52,12 @@ WORDS = {
         "same files": "完全相同的文件：{}。",
         "same": ("1 行相同", "{} 行相同"),
         "why": "为什么",
+        "anchor": "差异",
+        "parts of a stage": ("阶段", "**要写什么**。", "**怎样实现**。"),
+        "colon": "：",
     },
 }
+CODES = {"en": "en", "zh": "zh-CN"}  # as HTML names the languages
 MARKDOWN = MarkdownIt()
 
 
@@ -95,61 +102,69 @@ def shown(rows):
     return result
 
 
-def table_of_lines(page):
+def table_of_lines(text, page, language):
     """Return the Explanations of a lesson: those of its table with a row for each line."""
-    is_chinese = page.endswith(".zh-CN.md")
-    text = BLOCK.sub("", section(f"{page}#{'差异' if is_chinese else 'the-diff'}"))
-    rows = re.findall(r"^\| (`[^|]*) \| ([^|]*) \|$", text, re.MULTILINE)
-    language = "zh-CN" if is_chinese else "en"
-    name = page.rpartition("/")[2]
+    rows = re.findall(r"^\| (`[^|]*) \| ([^|]*) \|$", BLOCK.sub("", text), re.MULTILINE)
     return [
-        Explanation(re.search("`([^`]+)`", code)[1], joined(why, name), language, False)
+        Explanation(re.search("`([^`]+)`", code)[1], joined(why, page), CODES[language], False)
         for code, why in rows
     ]
 
 
-def texts_of_blocks(text, page):
+def texts_of_blocks(text, page, language):
     """Return the Explanations of a text with an item, or a row of a table, for each function."""
     text = BLOCK.sub("", text)
     items = re.findall(r"^(?:\d\.|-) (.+(?:\n +\S.*)*)$", text, re.MULTILINE)
     found = [(re.match(r"(?:\*\*[^*]*?)?`(\w+)", item), item) for item in items]
     rows = re.findall(r"^\| (`[^|]*) \| ([^|]*) \|$", text, re.MULTILINE)
-    found += [(re.match(r"`(?:\w+\.)?(\w+)", name), f"{name}: {what}") for name, what in rows]
-    return [Explanation(name[1], joined(item, page), "en", True) for name, item in found if name]
-
-
-def armour(step):
-    """Return the Explanations of the armour of a step: the first paragraph about each function."""
-    text = BLOCK.sub("", (ROOT / step / "ARMOUR.md").read_text("utf-8"))
-    parts = re.findall(r"^### (?:\w+\.)?(\w+)\n+(.+?)\n\n", text, re.DOTALL | re.MULTILINE)
+    colon = WORDS[language]["colon"]
+    found += [(re.match(r"`(?:\w+\.)?(\w+)", name), name + colon + what) for name, what in rows]
     return [
-        Explanation(name, joined(paragraph, "ARMOUR.md"), "en", True) for name, paragraph in parts
+        Explanation(name[1], joined(item, page), CODES[language], True)
+        for name, item in found
+        if name
+    ]
+
+
+def armour(text, page, language):
+    """Return the Explanations of a page of armour: the first paragraph about each function."""
+    parts = re.findall(
+        r"^### (?:\w+\.)?(\w+)\n+(.+?)\n\n", BLOCK.sub("", text), re.DOTALL | re.MULTILINE
+    )
+    return [
+        Explanation(name, joined(paragraph, page), CODES[language], True)
+        for name, paragraph in parts
     ]
 
 
 def joined(text, page):
     """Return a text of a page as one line, with links that do not rely on the page."""
     line = re.sub(r"\s*\n\s*", " ", text).replace("](#", f"]({page}#")
-    return re.sub(":$", ".", line)  # what followed there is not here
+    return re.sub(":$", ".", re.sub("：$", "。", line))  # what followed there is not here
+
+
+def texts_of_edition(step, stage, language):
+    """Return the Explanations of a step, or of a stage of it, that the pages of a language have."""
+    name = "README" if not stage else "STAGES" if stage < STAGES[step] else "ARMOUR"
+    page = f"{name}.md" if language == "en" else f"{name}.zh-CN.md"
+    if name == "README":
+        text = section(f"{step}/{page}#{WORDS[language]['anchor']}")
+        return table_of_lines(text, page, language) or texts_of_blocks(text, page, language)
+    text = (ROOT / step / page).read_text("utf-8")
+    if name == "ARMOUR":
+        return armour(text, page, language)
+    begin, built, done = WORDS[language]["parts of a stage"]
+    part = text.split(f"\n## {begin} ")[stage].partition(built)[2].partition(done)[0]
+    return texts_of_blocks(part, page, language)
 
 
 def explanations(step, stage, language):
-    """Return the Explanations of a step, or of a stage of it, in a language if there are some."""
-    if stage == STAGES[step] > 1:
-        return armour(step)
-    if stage:
-        text = (ROOT / step / "STAGES.md").read_text("utf-8")
-        part = re.split(r"^## Stage ", text, flags=re.MULTILINE)[stage]
-        build = part.partition("**What you will build.**")[2].partition("**How it is done.**")[0]
-        return texts_of_blocks(build, "STAGES.md")
-    page = f"{step}/README.md"
-    rows = table_of_lines(page)
-    if not rows:
-        return texts_of_blocks(section(f"{page}#the-diff"), "README.md")
-    if language == "zh":  # its table may lag behind, so it gives what it has
-        own = {row.code: row for row in table_of_lines(f"{step}/README.zh-CN.md")}
-        rows = [own.get(row.code, row) for row in rows]
-    return rows
+    """Return the Explanations of a step, or of a stage of it, in a language.
+
+    They are English as long as the Chinese ones are not about the same lines or functions.
+    """
+    english, own = (texts_of_edition(step, stage, edition) for edition in ("en", language))
+    return own if [text.code for text in own] == [text.code for text in english] else english
 
 
 def find_line(code, new, rows, begin):
@@ -327,7 +342,7 @@ def first_lines(step, stage, language, link):
         explained = words["stage explained"].format(link(f"STAGES.md#{anchor}"))
     else:
         title = words["title"].format(number)
-        where = {"en": "README.md#the-diff", "zh": "README.zh-CN.md#差异"}[language]
+        where = f"README{'' if language == 'en' else '.zh-CN'}.md#{words['anchor']}"
         explained = words["explained"].format(link(where))
     if number == 1:
         title, intro, explained = words["first"], words["first intro"].format(link(where)), ""

@@ -11,14 +11,13 @@ import re
 from pathlib import Path
 
 from book.diagrams import file_of
-from book.differences import diff_page
+from book.differences import CODES, diff_page
 from book.figures import add_figure
 from course.chinese import BILINGUAL, chinese_of, english_of, translate
 from course.facts import BEHIND, PAGE_BEHIND, STAGES, headings, without_blocks
 from tests.harness import ROOT, STEPS
 
 LANGUAGES = {"en": "en", "zh": "zh_CN"}  # as Sphinx names them
-CODES = {"en": "en", "zh": "zh-CN"}  # as HTML does
 WORDS = {
     "en": {
         "begin": "Begin",

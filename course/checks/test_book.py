@@ -15,12 +15,19 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 from book.__main__ import BUILD, SITE
+from book.diagrams import FOLDER, diagrams
 from book.differences import explanations, find_line, rows_of
+from book.pages import Sources
 from course.browser import needs_chromium
+from course.chinese import says_behind
+from course.facts import BEHIND, STAGES, headings
 from tests.harness import ROOT, STEPS, wait_until
 
 pytestmark = pytest.mark.timeout(240)
-# One page of each kind: axe looks at them in the dark, on a phone and in Chinese, too.
+PARTS = 4  # of all pages, which several workers look at
+NO_CONTRAST = {"resultTypes": ["violations"], "rules": {"color-contrast": {"enabled": False}}}
+# One page of each kind: axe looks at their contrast, and at them in the dark, on a phone and in
+# Chinese, too.
 KINDS = [
     "index.html",
     "GLOSSARY.html",
@@ -108,22 +115,48 @@ def test_each_picture_has_words_for_who_does_not_see_it(book):
     assert not [alt for alt in words if len(alt) < 4 or alt.endswith((".png", ".svg"))]
 
 
-def test_a_newcomer_finds_each_answer_with_two_clicks_from_the_first_page(book):
-    first = read("index.html")
-    for address in (
-        "step01_echo_socket/index.html",
-        "step04_fork/diff.html",
-        "GLOSSARY.html#zombie",
-        "guide/build-your-own.html",
-        "notebooks/02_http_server.html",
-    ):
-        assert f'href="{address}"' in first, f"The first page does not lead to {address}."
-
-
 @pytest.mark.parametrize("step", STEPS[1:])
 def test_the_diff_page_has_each_explanation_of_the_lesson_beside_its_line(book, step):
     shown = re.findall(r'<p lang="en">', read(f"{step}/diff.html"))
     assert len(shown) == len(explanations(step, None, "en")) > 3
+
+
+@pytest.mark.parametrize("step", STEPS[1:])
+def test_each_explanation_has_its_chinese(step):
+    for stage in [None, *range(1, STAGES[step] + 1)] if STAGES[step] > 1 else [None]:
+        page = "README" if not stage else "STAGES" if stage < STAGES[step] else "ARMOUR"
+        if says_behind(ROOT / step / f"{page}.md"):
+            continue
+        texts = explanations(step, stage, "zh")
+        assert {text.language for text in texts} == {"zh-CN"}, (
+            f"{page}.zh-CN.md of {step} does not explain the lines or functions that the English "
+            f"page explains (stage {stage}), in this order: {[text.code for text in texts]}"
+        )
+
+
+def test_each_diagram_is_drawn_from_its_words_of_today():
+    wanted, stored = diagrams(), {*FOLDER.glob("*.svg")}
+    assert stored == wanted.keys(), "Run .venv/bin/python -m book.diagrams"
+    for path in wanted:
+        assert re.match(r'<svg [^>]*\bwidth="\d+(\.\d+)?" height="\d', path.read_text("utf-8"))
+
+
+def test_a_diagram_that_is_not_drawn_yet_is_shown_in_its_words(tmp_path, capsys):
+    sources, page = Sources(tmp_path, "en"), ROOT / "README.md"
+    text = sources.convert("# Title\n\n```mermaid\nflowchart LR\nnew --> one\n```\n", page)
+    assert text == "# Title\n\n```text\nflowchart LR\nnew --> one\n```\n"
+    assert "book.diagrams" in capsys.readouterr().out
+
+
+def test_a_part_that_lags_behind_says_so_and_leads_to_the_english_one(tmp_path):
+    page = ROOT / "step05_zombies" / "README.zh-CN.md"
+    english, own = (list(headings(path)) for path in (page.with_name("README.md"), page))
+    number = own.index("差异")
+    text = page.read_text("utf-8").replace("## 差异\n", f"## 差异\n\n{BEHIND}\n")
+    found = Sources(tmp_path, "zh").convert(text, page)
+    address = f"other:../../step05_zombies/index.html#{english[number]}"
+    warning = f"## 差异\n\n```{{attention}}\n本节落后于英文版。请以[英文版]({address})为准。\n```\n"
+    assert warning in found
 
 
 ARTICLE = """() => {
@@ -141,11 +174,12 @@ def test_an_explanation_of_a_line_that_is_not_there_stops_the_build():
 
 
 @needs_chromium
-@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("part", range(PARTS))
 def test_each_page_fits_loads_nothing_from_elsewhere_and_is_complete_without_script(
-    book, site, browser, language
+    book, site, browser, part
 ):
-    found = []
+    """With each page axe looks for barriers, too, other than contrast: that costs it seconds."""
+    axe, found = Axe(), []
 
     def watch(page):
         page.on("console", lambda message: found.append(f"{page.url}: {message.text}"))
@@ -165,8 +199,8 @@ def test_each_page_fits_loads_nothing_from_elsewhere_and_is_complete_without_scr
             stack.enter_context(contextlib.closing(context))
             pages.append(context.new_page())
             watch(pages[-1])
-        for name in book:
-            if name.startswith("zh/") != (language == "zh") or name.endswith("search.html"):
+        for name in book[part::PARTS]:
+            if name.endswith("search.html"):
                 continue
             texts = []
             for page in pages:
@@ -174,6 +208,9 @@ def test_each_page_fits_loads_nothing_from_elsewhere_and_is_complete_without_scr
                 texts.append(page.evaluate(ARTICLE))
             if texts[0] != texts[1] or len(texts[0]) < 100:
                 found.append(f"{name} is not the same without script.")
+            barriers = axe.run(pages[0], options=NO_CONTRAST)
+            if barriers.violations_count:
+                found.append(f"{name}: {barriers.generate_report()}")
             for width in (390, 1280):
                 pages[0].set_viewport_size({"width": width, "height": 900})
                 is_wide = pages[0].evaluate("document.documentElement.scrollWidth")
@@ -225,6 +262,60 @@ def test_the_search_finds_a_word_in_both_languages(site, page, folder, word, wan
         lambda: any(posixpath.join(folder, address) == wanted for address in addresses()),
         lambda: f"It finds {addresses()}",
     )
+
+
+@needs_chromium
+@pytest.mark.parametrize(
+    ("clicks", "answer"),
+    [
+        (["lesson of step 1"], "Step 1: A socket that echoes"),  # where do I begin?
+        (["step04_fork", "Diff from step 3"], "What step 4 changes"),  # what changed from 3 to 4?
+        (["zombie"], "A process that has ended and for which nobody has waited."),
+        (["Build your own"], "make check STEP=03"),  # how do I test mine?
+        (["step02_http_server", "Notebook"], "2. A web server"),
+    ],
+)
+def test_a_newcomer_finds_each_answer_with_two_clicks_from_the_first_page(
+    site, page, clicks, answer
+):
+    page.goto(f"{site}/index.html")
+    for name in clicks:
+        links = page.get_by_role("link", name=name, exact=True)
+        next(link for link in links.all() if link.is_visible()).click()
+    found = page.get_by_role("main").get_by_text(answer).first
+    found.wait_for()
+    height = page.viewport_size["height"]
+    wait_until(lambda: 0 <= found.bounding_box()["y"] < height, "It is there, and nobody sees it.")
+
+
+@needs_chromium
+def test_the_switch_of_languages_stays_on_the_page(site, page):
+    page.goto(f"{site}/step04_fork/diff.html")
+    for language, name, address in [
+        ("zh-CN", "中文", "/zh/step04_fork/diff.html"),
+        ("en", "English", "/step04_fork/diff.html"),
+    ]:
+        page.get_by_role("navigation", name=name).get_by_role("link").click()
+        page.wait_for_url(site + address)
+        assert page.locator("html").get_attribute("lang") == language
+
+
+@needs_chromium
+def test_an_answer_unfolds_by_the_keyboard(site, page):
+    page.goto(f"{site}/step05_zombies/index.html")
+    fold = page.locator("details", has_text="It runs once, because the kernel does not count").last
+    assert not fold.locator("p").first.is_visible()
+    fold.locator("summary").press("Enter")
+    assert fold.locator("p").first.is_visible()
+
+
+@needs_chromium
+def test_paper_has_what_is_folded_in_a_diff(site, page):
+    page.goto(f"{site}/step04_fork/diff.html")
+    fold = page.locator(".diff details").first
+    folded = fold.bounding_box()["height"]
+    page.emulate_media(media="print")
+    assert fold.bounding_box()["height"] > 2 * folded
 
 
 @needs_chromium
