@@ -488,7 +488,7 @@ def finish(process):
             "back, so it can count them and stop. It must also stop when recv returns b'', because "
             "then no more will come."
         ) from None
-    return process.returncode, output, complaint.decode().strip()
+    return process.returncode, output, complaint.decode(errors="replace").strip()
 
 
 def start_client(client_file, *arguments):
@@ -538,7 +538,11 @@ def test_the_client_sends_and_receives_32_mib_without_a_deadlock(client_file):
         script = [ECHO_32_MIB, str(client_file.parent), str(server.port)]
         try:
             done = subprocess.run(
-                [sys.executable, "-c", *script], capture_output=True, timeout=0.4 * PATIENCE
+                [sys.executable, "-c", *script],
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=0.4 * PATIENCE,
             )
         except subprocess.TimeoutExpired:
             raise AssertionError(
@@ -546,7 +550,7 @@ def test_the_client_sends_and_receives_32_mib_without_a_deadlock(client_file):
                 "sides wait for each other: the server until the client reads the echo, and the "
                 "client until the server reads on."
             ) from None
-    assert done.returncode == 0, f"The echo of 32 MiB is not the message.\n{done.stderr.decode()}"
+    assert done.returncode == 0, f"The echo of 32 MiB is not the message.\n{done.stderr}"
 
 
 def run_client_of_a_server_that_leaves(client_file):
@@ -1043,7 +1047,8 @@ ONE_LINE = "one line, status 2, --host and the defaults are our choice"
 @pytest.mark.course(ONE_LINE)
 def test_a_taken_port_gets_one_clear_line(server, start):
     line = assert_one_line_and_status_2(start(port=server.port, first_line=False))
-    assert f"cannot listen on 127.0.0.1:{server.port}: [Errno {errno.EADDRINUSE}]" in line, (
+    number = f"{'Errno' if os.name == 'posix' else 'WinError'} {errno.EADDRINUSE}"
+    assert f"cannot listen on 127.0.0.1:{server.port}: [{number}]" in line, (
         f"The message does not say what is wrong with which address: {line!r}"
     )
 
