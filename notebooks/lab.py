@@ -84,6 +84,21 @@ def start(step, *arguments, port=0, **options):
     return Server(command, **options)
 
 
+UNITS = {  # of what is predicted
+    "(by chance)": _("(by chance)"),
+    "bytes": _("bytes"),
+    "chunks": _("chunks"),
+    "lines": _("lines"),
+    "of 2": _("of 2"),
+    "of 3": _("of 3"),
+    "of 4": _("of 4"),
+    "of 7": _("of 7"),
+    "s": _("s"),
+    "sockets": _("sockets"),
+    "times as long": _("times as long"),
+}
+
+
 def compare(prediction, outcome, unit=""):
     """Print an outcome beside what was predicted: a number or a word, or None for no prediction.
 
@@ -97,7 +112,8 @@ def compare(prediction, outcome, unit=""):
         text = _("You predicted {prediction}, and it was {came}: close.")
     else:
         text = _("You predicted {prediction}, but it was {came}.")
-    print(text.format(prediction=prediction, came=f"{outcome} {unit}".rstrip()))
+    came = f"{outcome} {UNITS.get(unit, unit)}".rstrip()
+    print(text.format(prediction=prediction, came=came))
 
 
 def is_close(prediction, outcome):

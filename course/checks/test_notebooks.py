@@ -185,11 +185,19 @@ def test_a_notebook_is_stored_in_english_wherever_it_is_run(tmp_path, monkeypatc
 
 
 def test_a_notebook_speaks_chinese_in_a_chinese_locale():
-    code = "from lab import compare; compare(3, 3)"
+    code = "from lab import compare; compare(3, 3, 's')"
     chinese = os.environ | {"LANGUAGE": "zh", "PYTHONUTF8": "1"}
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, cwd=NOTEBOOKS, env=chinese, capture_output=True, check=True)
-    assert done.stdout.decode() == "你猜的是 3，结果正是 3：猜对了。\n"
+    assert done.stdout.decode() == "你猜的是 3，结果正是 3 秒：猜对了。\n"
+
+
+def test_each_unit_of_a_prediction_can_be_translated():
+    code = "\n".join(cell.source for book in BOOKS.values() for cell in book.cells)
+    units = set(re.findall(r'^ *compare\(PREDICTION, .+, "([^"]+)"\)', code, re.MULTILINE))
+    source = (NOTEBOOKS / "lab.py").read_text("utf-8")
+    known = re.findall(r'^    "(.+)": _\("\1"\),$', source, re.MULTILINE)
+    assert units - {"MiB"} == {*known}
 
 
 def test_a_kernel_that_dies_is_a_failure_with_the_name_of_its_cell(tmp_path):
