@@ -141,10 +141,9 @@ def pytest_runtest_makereport(item):
     return report
 
 
-def note_server(request, server):
-    """Note a server that a test uses, and how much of what it printed is old."""
-    servers = request.node.stash.setdefault(SERVERS, [])
-    servers.append((server, len(server.output("stderr"))))
+def note_server(request, server, old=0):
+    """Note a server that a test uses, and how many of its lines on stderr are of earlier tests."""
+    request.node.stash.setdefault(SERVERS, []).append((server, old))
 
 
 @pytest.fixture(scope="module")
@@ -188,6 +187,7 @@ def shared(command, shared_servers, request):
                 complaints.append(f"The server ended after the test before. {server.state()}")
                 server.kill()
                 server = None
+            old = len(server.output("stderr")) if isinstance(server, Server) else 0
             if server is None:
                 try:
                     server = Server([*command, *arguments, "--port", "0"])
@@ -197,7 +197,7 @@ def shared(command, shared_servers, request):
             if isinstance(server, AssertionError):
                 raise AssertionError(str(server))
             used[arguments] = server
-            note_server(request, server)
+            note_server(request, server, old)
         return used[arguments]
 
     yield run

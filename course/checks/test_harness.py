@@ -411,11 +411,11 @@ if b"/ends" in request:
 """
 
 
-def run_tests(folder, tests):
-    """Run tests against a server that ends now and then; return what pytest printed."""
+def run_tests(folder, tests, server=None):
+    """Run tests against a server, or one that ends now and then; return what pytest printed."""
     (folder / "test_some.py").write_text(tests)
     serve = textwrap.indent(ENDS, "    ")
-    (folder / "server.py").write_text(SERVER.format(serve=serve, flush=True))
+    (folder / "server.py").write_text(server or SERVER.format(serve=serve, flush=True))
     command = [sys.executable, "-m", "pytest", "-c", ROOT / "pyproject.toml", "-p", "no:randomly"]
     return subprocess.run(
         [*command, "-q", folder / "test_some.py", "--server", folder / "server.py"],
@@ -424,6 +424,46 @@ def run_tests(folder, tests):
         text=True,
         timeout=120,
     ).stdout
+
+
+SOONER = """
+from tests import fixtures, harness
+
+class Server(harness.Server):
+    def __init__(self, command):
+        super().__init__(command)
+        self.wait()
+
+fixtures.Server = Server
+STEP = "step02_http_server"
+def test_alone(start): start(); assert False
+def test_shared(server): assert False
+"""
+
+
+def test_a_server_may_end_before_the_test_has_it(tmp_path):
+    """Its traceback is new all the same."""
+    said = run_tests(tmp_path, SOONER, "print('Listening on 127.0.0.1:1', flush=True)\n1 / 0")
+    messages = said.partition("short test summary")[0]
+    assert messages.count("ended, with exit status 1. Its last traceback:") == 2, said
+
+
+EARLIER = """
+STEP = "step02_http_server"
+def test_earlier(server): server.wait_for_line("ValueError", "stderr")
+def test_now(server): assert False
+"""
+COMPLAINS = """
+import sys, threading
+print("Listening on 127.0.0.1:1", flush=True)
+print("Traceback (most recent call last):\\nValueError: an old one", file=sys.stderr, flush=True)
+threading.Event().wait()
+"""
+
+
+def test_a_traceback_of_the_test_before_is_old(tmp_path):
+    said = run_tests(tmp_path, EARLIER, COMPLAINS)
+    assert "1 failed, 1 passed" in said and "Its last traceback:" not in said, said
 
 
 LATER = """
