@@ -548,7 +548,8 @@ def test_the_client_sends_and_receives_32_mib_without_a_deadlock(client_file):
             raise AssertionError(
                 "client.py hangs with a message of 32 MiB. If it sends all before it reads, both "
                 "sides wait for each other: the server until the client reads the echo, and the "
-                "client until the server reads on."
+                "client until the server reads on. Or is it slow? Adding to bytes copies all of "
+                "them each time, while a bytearray grows."
             ) from None
     assert done.returncode == 0, f"The echo of 32 MiB is not the message.\n{done.stderr}"
 
