@@ -192,7 +192,7 @@ def test_real_old_pythons_say_that_they_are_too_old(folder, python):
     assert not (folder / ".venv").exists()
 
 
-@pytest.mark.parametrize("file", ["__init__.py", "install.py", "doctor.py"])
+@pytest.mark.parametrize("file", ["__init__.py", "install.py", "doctor.py", "language.py"])
 def test_an_old_python_can_read_what_says_that_it_is_too_old(file):
     ast.parse((ROOT / "course" / file).read_text("utf-8"), feature_version=(3, 6))
 
