@@ -14,7 +14,7 @@ import pytest
 from course import chinese
 from course.alike import BLOCK, HAN, differences
 from course.chinese import chinese_of, chinese_pages, fill_links, says_behind, translated_pages
-from course.facts import BEHIND, sections
+from course.facts import BEHIND, PAGE_BEHIND, sections
 from course.facts import headings as anchors
 from tests.harness import ROOT
 
@@ -161,6 +161,12 @@ def test_links_lead_to_the_chinese_pages_that_there_are(page):
     assert fill_links(text, page) == text, f"{page.name}: run make prose. {sorted(wrong)}"
 
 
+def test_a_link_elsewhere_or_in_a_block_stays(tmp_path):
+    (tmp_path / "B.md").touch()
+    text = "[一](https://example.org/B.md)。**[二](B.md)**（英文）。\n\n```text\n[三](B.md)\n```\n"
+    assert fill_links(text, tmp_path / "C.zh-CN.md") == text
+
+
 def test_a_link_to_a_page_with_other_headings_stays(tmp_path):
     for name, headings in (("A.md", "# a\n\n## b\n"), ("A.zh-CN.md", "# 甲\n")):
         (tmp_path / name).write_text(headings, "utf-8")
@@ -185,6 +191,28 @@ def test_a_link_to_a_page_with_other_headings_stays(tmp_path):
 def test_a_fingerprint_is_of_what_is_translated(text, is_same):
     known = "One [link](A.md) is here.\n\n```sh\nrun  # why\n```\n"
     assert (chinese.fingerprint(text) == chinese.fingerprint(known)) == is_same
+
+
+def test_measured_numbers_and_diffs_have_no_fingerprint():
+    text = "<!-- result: a -->{}<!-- end -->\n\n```diff\n+x = 1  # {}\n```\n"
+    assert chinese.fingerprint(text.format(1, "a")) == chinese.fingerprint(text.format(2, "b"))
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        (f"# 甲\n\n{BEHIND}\n\n## 乙\n\n丙\n", {"b"}),
+        (f"# 甲\n\n{PAGE_BEHIND}\n\n## 乙\n\n丙\n", set()),
+    ],
+)
+def test_what_says_that_it_lags_behind_is_not_marked_as_read(text, read, tmp_path, monkeypatch):
+    monkeypatch.setattr(chinese, "ROOT", tmp_path)
+    monkeypatch.setattr(chinese, "FINGERPRINTS", tmp_path / "chinese.toml")
+    chinese.FINGERPRINTS.touch()
+    (tmp_path / "A.md").write_text("# a\n\n## b\n\nc\n", "utf-8")
+    (tmp_path / "A.zh-CN.md").write_text(text, "utf-8")
+    chinese.mark_as_read(tmp_path / "A.md")
+    assert chinese.read_fingerprints()["A.md"].keys() == read
 
 
 def test_what_is_marked_as_read_is_no_longer_listed(tmp_path, monkeypatch, capsys):
