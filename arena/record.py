@@ -1,9 +1,9 @@
-"""Play the same ten seconds on steps 3, 4 and 5, and save them, and a picture of them.
+"""Play the same ten seconds on steps 3, 4 and 5, and save them, and a picture in each language.
 
     python -m arena.record [--file FILE] [--picture FILE]
 
-"make arena REPLAY=arena/recordings/ten_seconds.json" plays what was saved. The picture needs
-Chromium or Chrome, and playwright: "make pictures" installs it.
+"make arena REPLAY=arena/recordings/ten_seconds.json" plays what was saved. The pictures need
+Chromium or Chrome, a Chinese font, and playwright: "make pictures" installs the last.
 """
 
 import argparse
@@ -36,6 +36,7 @@ PLAN = [
     (7.5, "client"),
 ]
 SIZE = {"width": 1600, "height": 900}  # pixels
+LANGUAGES = {"en-US": "", "zh-CN": ".zh-CN"}  # of a picture, and what stands in its name
 
 
 def play(lanes):
@@ -58,8 +59,8 @@ def save(recording, file):
 
 
 @contextlib.contextmanager
-def open_page(lanes):
-    """Show LANES in headless Chromium, and give the page."""
+def open_pages(lanes):
+    """Show LANES in headless Chromium in each of LANGUAGES, and give a dict of the pages."""
     from playwright.sync_api import sync_playwright  # which only the picture needs
 
     from course.browser import ARGUMENTS, CHROMIUM
@@ -71,10 +72,13 @@ def open_page(lanes):
     threading.Thread(target=server.run, daemon=True).start()
     with sync_playwright() as tool:
         browser = tool.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        page = browser.new_page(viewport=SIZE, color_scheme="light", locale="en-US")
-        page.goto(f"http://127.0.0.1:{server.effective_port}/#{','.join(LANES)}")
-        page.keyboard.press("p")  # for the projector: larger letters
-        yield page
+        pages = {}
+        for locale in LANGUAGES:
+            page = browser.new_page(viewport=SIZE, color_scheme="light", locale=locale)
+            page.goto(f"http://127.0.0.1:{server.effective_port}/#{','.join(LANES)}")
+            page.keyboard.press("p")  # for the projector: larger letters
+            pages[locale] = page
+        yield pages
         browser.close()
 
 
@@ -82,17 +86,19 @@ def main():
     """Read the command line, play, and save."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--file", type=Path, default=FILE, help="where the recording goes")
-    parser.add_argument("--picture", metavar="FILE", help="where a picture of the page goes")
+    parser.add_argument("--picture", type=Path, help="where a picture goes, beside a Chinese one")
     arguments = parser.parse_args()
     with contextlib.ExitStack() as stack:
         lanes = stack.enter_context(Lanes())
-        page = stack.enter_context(open_page(lanes)) if arguments.picture else None
+        pages = stack.enter_context(open_pages(lanes)) if arguments.picture else {}
         chosen = [lane for lane in lanes.lanes if lane.name in LANES]
         wait_until(lambda: all(lane.is_running() for lane in chosen), "A server does not start.")
         play(lanes)
-        if page:
-            page.screenshot(path=arguments.picture)
-            print("wrote", arguments.picture)
+        for locale, page in pages.items():
+            file = arguments.picture
+            file = file.with_name(f"{file.stem}{LANGUAGES[locale]}{file.suffix}")
+            page.screenshot(path=file)
+            print("wrote", file)
         save(lanes.recording, arguments.file)
         print("wrote", arguments.file)
 

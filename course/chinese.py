@@ -63,12 +63,13 @@ def link(target, page):
 
     target: as the page has it. An English page becomes the Chinese one, if there is one, and the
     anchor of a heading that of the same heading there. As long as the one page has other headings
-    than the other, a link to a heading stays as it is. A drawing has a Chinese one beside it.
+    than the other, a link to a heading stays as it is. A picture may have a Chinese one beside it.
     """
     path, _, anchor = target.partition("#")
     linked = Path(os.path.normpath(page.parent / path)) if path else page
-    if linked.suffix == ".svg" and linked.with_suffix(".zh-CN.svg").exists():
-        return path.removesuffix(".svg") + ".zh-CN.svg", False
+    if linked.suffix in (".png", ".svg"):
+        own = linked.with_suffix(f".zh-CN{linked.suffix}")
+        return path[: -len(linked.name)] + (own if own.exists() else linked).name, False
     if linked.suffix not in (".md", ".ipynb") or linked in BILINGUAL or "://" in target:
         return target, False
     is_chinese = linked.name.endswith(".zh-CN.md")

@@ -587,8 +587,11 @@ def test_the_ten_seconds_can_be_recorded_again(tmp_path, monkeypatch, picture):
     assert answered == set(record.LANES), "Each lane served the client."
     assert {e["lane"] for e in events[1:]} == answered
     if picture:
-        size = struct.unpack(">8x8xII", (tmp_path / picture).read_bytes()[:24])  # a PNG's IHDR
-        assert size == (record.SIZE["width"], record.SIZE["height"])
+        images = [(tmp_path / name).read_bytes() for name in (picture, "arena.zh-CN.png")]
+        size = record.SIZE["width"], record.SIZE["height"]
+        for image in images:
+            assert struct.unpack(">8x8xII", image[:24]) == size  # a PNG's IHDR
+        assert images[0] != images[1]
 
 
 def test_the_stored_ten_seconds_show_what_each_step_does_with_the_same_clients():

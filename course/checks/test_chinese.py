@@ -70,7 +70,7 @@ def links(text, page):
             number = known.index(anchor) if anchor in known else anchor
         english = chinese.english_of(linked) if path.endswith(".zh-CN.md") else None
         path = path[: -len(linked.name)] + english.name if english else path
-        found.append((path.replace(".zh-CN.svg", ".svg"), number))
+        found.append((re.sub(r"\.zh-CN(?=\.png|\.svg)", "", path), number))
     return found
 
 
