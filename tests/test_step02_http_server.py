@@ -1251,6 +1251,7 @@ MALFORMED = {
         "identity": (5, chunks(b"", b"identity"), 400),
         "empty": (5, chunks(b"", b""), 400, 501),
         "no coding that is known": (5, chunks(END, b"xchunked"), 400, 501),
+        "chunked and a no-break space": (5, chunks(END, b"chunked\xa0"), 400, 501),
     },
 }
 

@@ -108,6 +108,26 @@ def test_a_client_whose_address_is_not_known_harms_nobody(step):
         assert_no_traceback(server)
 
 
+CLOSES = """
+import socket, sys
+accept = socket.socket.accept
+
+def close_first(self):
+    sys.stdout.close()
+    return accept(self)
+
+socket.socket.accept = close_first
+"""
+
+
+@steps
+def test_a_log_that_python_has_closed_harms_nobody(step):
+    with start(step, CLOSES) as server:
+        for _ in range(2):
+            assert echo_of(server, REQUEST), f"A client got nothing:\n{server.report()}"
+        assert_no_traceback(server)
+
+
 NO_NAME = """
 import errno, os, socket
 getsockname = socket.socket.getsockname
@@ -140,23 +160,48 @@ def test_a_connection_that_has_no_name_any_more_harms_nobody(step, tmp_path):
 
 # A limit for the size of a file fails as a full disk does, in the same write(2), but needs no disk.
 MIB = 1024 * 1024
-ONE_MIB = ["sh", "-c", 'ulimit -f 2048 && exec "$@"', "sh"]  # in units of 512 bytes
+CODINGS = ["Content-Length", "chunked"]
+has_limit = pytest.mark.skipif(os.name != "posix", reason="Windows has no such limit")
 
 
-@pytest.mark.skipif(os.name != "posix", reason="Windows has no such limit")
-@pytest.mark.parametrize("coding", ["Content-Length", "chunked"])
+def start_with_small_files(size, **options):
+    """Start the server of step 2, which can write no file of more than size bytes.
+
+    http_message.py is the same file in steps 2 to 6: what holds here holds in all of them.
+    """
+    limit = ["sh", "-c", f'ulimit -f {size // 512} && exec "$@"', "sh"]
+    command = [*limit, sys.executable, str(ROOT / STEPS[1] / "server.py"), "--port", "0"]
+    return Server(command, **options)
+
+
+def upload(coding, size):
+    """Return a request with a body of so many bytes, with its length or in one chunk."""
+    head = b"GET / HTTP/1.1\r\nHost: test\r\n"
+    if coding == "chunked":
+        head += b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % size
+        return head + bytes(size) + b"\r\n0\r\n\r\n"
+    return head + b"Content-Length: %d\r\n\r\n" % size + bytes(size)
+
+
+@has_limit
+@pytest.mark.parametrize("coding", CODINGS)
+def test_a_body_of_one_mib_stays_in_memory_and_a_longer_one_goes_to_a_file(coding):
+    with start_with_small_files(512) as server:
+        answer = exchange(server, upload(coding, MIB))
+        assert answer.startswith(b"HTTP/1.1 200 "), f"{answer[:100]!r}:\n{server.report()}"
+        answer = exchange(server, upload(coding, MIB + 1))
+        assert answer.startswith(b"HTTP/1.1 503 "), (
+            f"A body of 1 MiB and one byte is in no file: {answer[:100]!r}."
+        )
+
+
+@has_limit
+@pytest.mark.parametrize("coding", CODINGS)
 def test_an_upload_that_the_disk_cannot_hold_gets_an_answer(coding):
-    """http_message.py is the same file in steps 2 to 6: what holds here holds in all of them."""
-    head = b"POST / HTTP/1.1\r\nHost: test\r\n"
-    upload = {
-        "Content-Length": head + b"Content-Length: %d\r\n\r\n" % (3 * MIB) + bytes(3 * MIB),
-        "chunked": head + b"Transfer-Encoding: chunked\r\n\r\n300000\r\n" + bytes(3 * MIB),
-    }[coding]
-    command = [*ONE_MIB, sys.executable, str(ROOT / STEPS[1] / "server.py"), "--port", "0"]
     strict = {"PYTHONDEVMODE": "1", "PYTHONWARNINGS": "error"}  # says so if the file stays open
-    with Server(command, environment=strict) as server:
+    with start_with_small_files(MIB, environment=strict) as server:
         status, reason = "503 Service Unavailable", os.strerror(errno.EFBIG)
-        answer = exchange(server, upload)
+        answer = exchange(server, upload(coding, 3 * MIB))
         assert answer.startswith(f"HTTP/1.1 {status}\r\n".encode()), (
             f"The client got {answer[:100]!r}, not {status}:\n{server.report()}"
         )
