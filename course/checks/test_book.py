@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import functools
 import http.server
+import os
 import posixpath
 import re
 import subprocess
@@ -23,11 +24,11 @@ from course.chinese import says_behind
 from course.facts import BEHIND, STAGES, headings
 from tests.harness import ROOT, STEPS, wait_until
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(600)  # of a busy machine
 PARTS = 4  # of all pages, which several workers look at
 NO_CONTRAST = {"resultTypes": ["violations"], "rules": {"color-contrast": {"enabled": False}}}
 # One page of each kind: axe looks at their contrast, and at them in the dark, on a phone and in
-# Chinese, too.
+# Chinese, too. Chinese pages have the parts of the English ones, and all code is shown alike.
 KINDS = [
     "index.html",
     "GLOSSARY.html",
@@ -41,14 +42,18 @@ KINDS = [
 
 @pytest.fixture(scope="module")
 def book():
-    """The names of all pages. Of several workers one builds them, and the others change nothing."""
+    """The names of all pages. Of several workers the first one builds them, and the others wait."""
     BUILD.mkdir(parents=True, exist_ok=True)
-    with open(BUILD / "lock", "w") as lock:
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", "no workers")
+    with open(BUILD / "lock", "a+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        built = subprocess.run(
-            [sys.executable, "-m", "book"], cwd=ROOT, capture_output=True, text=True
-        )
-    assert built.returncode == 0, f"The book is not built without a warning:\n{built.stderr}"
+        lock.seek(0)
+        if run == "no workers" or lock.read() != run:
+            command = [sys.executable, "-m", "book"]
+            built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+            assert built.returncode == 0, f"The book is not without a warning:\n{built.stderr}"
+            lock.truncate(0)
+            lock.write(run)
     return sorted(path.relative_to(SITE).as_posix() for path in SITE.rglob("*.html"))
 
 
@@ -178,7 +183,7 @@ def test_an_explanation_of_a_line_that_is_not_there_stops_the_build():
 def test_each_page_fits_loads_nothing_from_elsewhere_and_is_complete_without_script(
     book, site, browser, part
 ):
-    """With each page axe looks for barriers, too, other than contrast: that costs it seconds."""
+    """On English pages axe looks for barriers, too, other than contrast, which takes it seconds."""
     axe, found = Axe(), []
 
     def watch(page):
@@ -208,9 +213,10 @@ def test_each_page_fits_loads_nothing_from_elsewhere_and_is_complete_without_scr
                 texts.append(page.evaluate(ARTICLE))
             if texts[0] != texts[1] or len(texts[0]) < 100:
                 found.append(f"{name} is not the same without script.")
-            barriers = axe.run(pages[0], options=NO_CONTRAST)
-            if barriers.violations_count:
-                found.append(f"{name}: {barriers.generate_report()}")
+            if not name.startswith("zh/") and not name.endswith(".py.html"):
+                barriers = axe.run(pages[0], options=NO_CONTRAST)
+                if barriers.violations_count:
+                    found.append(f"{name}: {barriers.generate_report()}")
             for width in (390, 1280):
                 pages[0].set_viewport_size({"width": width, "height": 900})
                 is_wide = pages[0].evaluate("document.documentElement.scrollWidth")
