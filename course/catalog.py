@@ -22,7 +22,7 @@ from course.loop import RULE, SITUATIONS
 from tests.harness import ROOT, STEPS
 
 FILES = [ROOT / "course" / f"{name}.py" for name in ("progress", "loop", "copies", "install")]
-FILES += [ROOT / "course" / "doctor.py", ROOT / "notebooks" / "lab.py"]
+FILES += [ROOT / name for name in ("course/doctor.py", "course/lab.py", "notebooks/lab.py")]
 
 
 def messages():

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from course.chinese import translate
 from course.copies import put_aside
-from course.language import LANGUAGE
+from course.language import LANGUAGE, _
 from tests.harness import ROOT
 
 STORED = ROOT / "notebooks"
@@ -74,7 +74,8 @@ def main():
     if arguments.fresh:
         put_aside(WORKING)
     if number := make_copies():
-        print(f"{WORKING.name}/ has {number} new notebooks, without outputs: they are yours.")
+        text = _("{folder}/ has {number} new notebooks, without outputs: they are yours.")
+        print(text.format(folder=WORKING.name, number=number))
     open_lab(options)
 
 
