@@ -529,6 +529,15 @@ def hint_of(report):
     return [*translated(test), *translated(rule), *translated(happened), *lines]
 
 
+def where_to_read(test, section):
+    """Return what pytest itself says of a test that fails: its hint, and the page. A list of lines.
+
+    In English it is the page alone.
+    """
+    page = _("    Read: {page}").format(page=in_language(section))
+    return [*translated(test), page.strip()]
+
+
 def translated(name):
     """Return the lines of the hint for a test, a proof or a rule; none of them in English."""
     return [*wrap(_(name)), ""] if name and _(name) != name else []

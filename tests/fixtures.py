@@ -12,6 +12,7 @@ import sys
 
 import pytest
 
+from course.loop import where_to_read
 from tests.harness import APPLICATIONS, ROOT, RUNS, STEPS, Server, get
 
 SERVERS = pytest.StashKey()  # what note_server notes
@@ -137,7 +138,7 @@ def pytest_runtest_makereport(item):
             if first not in report.longreprtext and (traceback or first != RUNS):
                 report.sections.append(("the server", "\n".join([first, *traceback])))
     if report.failed and (section := dict(item.user_properties).get("lesson")):
-        report.sections.append(("the lesson", f"Read: {section}"))
+        report.sections.append(("the lesson", "\n".join(where_to_read(item.originalname, section))))
     return report
 
 

@@ -131,6 +131,18 @@ def test_read_leads_to_the_chinese_page_and_its_heading(step, chinese):
         assert section(page).startswith(loop.title_of(english))
 
 
+def test_pytest_itself_has_the_hint_and_leads_to_the_chinese_page(tmp_path):
+    """The pages about mistakes run it with --course, which make check leaves out."""
+    server = tmp_path / "server.py"
+    server.write_text("raise SystemExit(1)")
+    name = "test_64_mib_come_back"
+    words = ["-m", "pytest", "-q", "--tb=line", file_of_tests(STEPS[0]), "--server", server]
+    done = run(*words, "-k", name, LANGUAGE="zh")
+    text = done.stdout.decode()
+    assert done.returncode == 1 and CHINESE.gettext(name)[:20] in text, text
+    assert "请读：step01_echo_socket/README.zh-CN.md#6-读取并应答" in text
+
+
 def check_with_a_mistake(name, **environment):
     """Run the check of a step with a mistake; return what it shows, and the Mistake."""
     [mistake] = [mistake for mistake in read_mistakes() if mistake.name == name]
