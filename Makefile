@@ -35,7 +35,7 @@ FOR_CHECKS = $(FOR_LAB) benchmarks/requirements.txt book/requirements.txt course
 .PHONY: catalog pictures book book-open clean
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@$(PYTHON) -m course.commands
 
 doctor: ## look whether this machine has what the course needs
 	@$(PYTHON) -m course.doctor

@@ -2,9 +2,10 @@
 
     python -m course.catalog
 
-A message is what stands in _("...") in a file of FILES. The milestones of the tests are messages,
-too, and so is the name of each test, and of each proof of an exercise: its translation is a hint,
-shown above the words of the test. It is followed by the rule, if a test has one for each parameter.
+A message is what stands in _("...") in a file of FILES, or after ## in the Makefile. The milestones
+of the tests are messages, too, and so is the name of each test, and of each proof of an exercise:
+its translation is a hint, shown above the words of the test. It is followed by the rule, if a test
+has one for each parameter.
 """
 
 import importlib
@@ -16,6 +17,7 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
 from course import exercises
+from course.commands import commands
 from course.facts import file_of_tests
 from course.language import DOMAIN, LOCALE
 from course.loop import RULE, SITUATIONS
@@ -37,6 +39,8 @@ def messages():
         module = importlib.import_module(f"tests.{path.stem}")
         for message in [*module.MILESTONES, *hints(module)]:
             catalog.add(message, locations=[(name_of(path), None)])
+    for _, text in commands():
+        catalog.add(text, locations=[("Makefile", None)])
     for words in SITUATIONS:
         catalog.add(words, locations=[("course/loop.py", None)])
     for name in vars(exercises):

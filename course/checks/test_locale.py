@@ -143,6 +143,12 @@ def test_pytest_itself_has_the_hint_and_leads_to_the_chinese_page(tmp_path):
     assert "请读：step01_echo_socket/README.zh-CN.md#6-读取并应答" in text
 
 
+def test_make_help_is_in_chinese():
+    lines = run("-m", "course.commands", LANGUAGE="zh").stdout.decode().splitlines()
+    assert "make help             列出这些命令" in lines
+    assert all(line.startswith("make ") and HAN.search(line) for line in lines), lines
+
+
 def check_with_a_mistake(name, **environment):
     """Run the check of a step with a mistake; return what it shows, and the Mistake."""
     [mistake] = [mistake for mistake in read_mistakes() if mistake.name == name]
