@@ -1,6 +1,6 @@
 """List the commands of the Makefile in the learner's language (make help).
 
-    python3 -m course.commands
+python3 -m course.commands
 """
 
 import re
