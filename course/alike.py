@@ -145,7 +145,8 @@ def differences(english, chinese):
         return [*wrong, f"in English {', '.join(kinds[0])}; in Chinese {', '.join(kinds[1])}"]
     for one, other in zip(theirs, ours, strict=True):
         for what, find in (("code words", CODE.findall), ("sources", sources)):
-            a, b = Counter(find(one)), Counter(find(other))
+            # A page is named as the reader's own: README.zh-CN.md
+            a, b = Counter(find(one)), Counter(find(other.replace(".zh-CN.md", ".md")))
             if a != b:
                 wrong.append(
                     f"{what} {[*(a - b)]} only in English, {[*(b - a)]} only here: {other}"

@@ -248,6 +248,8 @@ def test_what_is_marked_as_read_is_no_longer_listed(tmp_path, monkeypatch, capsy
         ("See accept(2).\n", "见手册。\n", "sources"),
         ("See RFC 9112.\n", "见 RFC 9110。\n", "sources"),
         ("`a` first.\n\n`b` next.\n", "先 `b`。\n\n后 `a`。\n", "code words"),
+        ("Read `a.md`.\n", "读 `a.zh-CN.md`。\n", None),
+        ("Read `a.md`.\n", "读 `b.zh-CN.md`。\n", "code words"),
         ("```sh\na  # why\n```\n", "```sh\na  # 原因\n```\n", None),
         ("```sh\na  # why\n```\n", "```sh\nb  # 原因\n```\n", "block"),
         ("```sh\na   why\n```\n", "```sh\na   原因\n```\n", "block"),
