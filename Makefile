@@ -143,5 +143,11 @@ book-open: ## the same, and show it in a browser
 clean: ## remove the virtual environment
 	rm -rf $(VENV)
 
-STEP_GIVEN = $(or $(STEP),$(error Which step? Name it: make $@ STEP=04$(if $(filter exercise,$@), N=1)))
-one = $(or $(1),$(error There is no such step or stage, or none before it: STEP=04, or STEP=02 STAGE=3, is one))
+# Set if the learner reads Chinese: gettext looks at the same variables.
+CHINESE = $(filter zh%,$(firstword $(LANGUAGE) $(LC_ALL) $(LC_MESSAGES) $(LANG)))
+EXAMPLE = make $@ STEP=04$(if $(filter exercise,$@), N=1)
+WHICH_STEP = $(if $(CHINESE),要指明是哪一步：$(EXAMPLE),Which step? Name it: $(EXAMPLE))
+STEP_GIVEN = $(or $(STEP),$(error $(WHICH_STEP)))
+NO_SUCH_STEP = There is no such step or stage, or none before it: STEP=04, or STEP=02 STAGE=3, is one
+NO_SUCH_STEP_ZH = 没有这一步或这个阶段，或者前面没有可比的；写成 STEP=04，或者 STEP=02 STAGE=3
+one = $(or $(1),$(error $(if $(CHINESE),$(NO_SUCH_STEP_ZH),$(NO_SUCH_STEP))))

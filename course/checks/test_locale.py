@@ -149,6 +149,22 @@ def test_make_help_is_in_chinese():
     assert all(line.startswith("make ") and HAN.search(line) for line in lines), lines
 
 
+@pytest.mark.skipif(os.name == "nt", reason="There is no make.")
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        ("check", "要指明是哪一步：make check STEP=04"),
+        ("exercise", "要指明是哪一步：make exercise STEP=04 N=1"),
+        ("diff STEP=01", "没有这一步或这个阶段"),
+    ],
+)
+def test_make_asks_for_a_step_in_chinese(words, answer):
+    make = f"import os; os.execvp('make', {['make', *words.split()]})"
+    done = run("-c", make, LANG="zh_CN.UTF-8")
+    assert done.returncode and answer in done.stderr.decode()
+    assert not HAN.search(run("-c", make, LANG="de_DE.UTF-8").stderr.decode())
+
+
 def check_with_a_mistake(name, **environment):
     """Run the check of a step with a mistake; return what it shows, and the Mistake."""
     [mistake] = [mistake for mistake in read_mistakes() if mistake.name == name]
