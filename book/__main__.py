@@ -12,7 +12,7 @@ import time
 import webbrowser
 
 from book.figures import style
-from book.pages import LANGUAGES, write_sources
+from book.pages import LANGUAGES, WORDS, write_sources
 from tests.harness import ROOT
 
 BUILD = ROOT / "book" / "_build"
@@ -26,6 +26,7 @@ def build(language):
     write_sources(source, language)
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going"]
     command += ["-c", ROOT / "book", "-D", f"language={LANGUAGES[language]}"]
+    command += ["-D", f"html_title={WORDS[language]['title']}"]
     command += ["-d", BUILD / "doctrees" / language, source, FOLDERS[language]]
     subprocess.run(command, cwd=ROOT, check=True)
 

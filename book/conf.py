@@ -29,7 +29,6 @@ nb_merge_streams = True
 html_theme = "furo"
 pygments_style = "a11y-high-contrast-light"
 pygments_dark_style = "a11y-high-contrast-dark"
-html_title = project
 html_static_path = ["static", "_build/static"]
 html_static_path += ["../arena/static/words.js", "../arena/static/lifelines.js"]
 html_css_files = ["lifelines.css", "book.css"]
@@ -62,10 +61,12 @@ def finish_page(app, pagename, templatename, context, doctree):
         context["other_address"] = "../" * depth + f"zh/{pagename}.html"
         context["other_language"] = "zh-CN", "中文", "本页的中文版"
         context["labels"] = "All pages", "On this page"
+        context["moves"] = "Next", "Previous", "Home"
     else:
         context["other_address"] = "../" * (depth + 1) + f"{pagename}.html"
         context["other_language"] = "en", "English", "This page in English"
         context["labels"] = "全部页面", "本页内容"
+        context["moves"] = "下一页", "上一页", "首页"
     context["text_language"] = (context.get("meta") or {}).get("lang", "")
     body = context.get("body", "")  # in which the empty corner of a table is no heading
     context["body"] = re.sub('<th class="head[^"]*"><p></p></th>', "<td></td>", body)

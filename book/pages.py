@@ -20,6 +20,7 @@ from tests.harness import ROOT, STEPS
 LANGUAGES = {"en": "en", "zh": "zh_CN"}  # as Sphinx names them
 WORDS = {
     "en": {
+        "title": "Build your own web server",
         "begin": "Begin",
         "steps": "The six steps",
         "teach": "Teach",
@@ -49,6 +50,7 @@ WORDS = {
         "behind": "",
     },
     "zh": {
+        "title": "自己动手写 Web 服务器",
         "begin": "开始",
         "steps": "六个步骤",
         "teach": "教学",

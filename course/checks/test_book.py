@@ -110,6 +110,8 @@ def test_each_page_has_its_language_and_a_switch_to_the_same_page_in_the_other(b
         chinese = read(f"zh/{name}")
         assert '<html class="no-js" lang="zh-CN"' in chinese
         assert f'href="../{up}{name}"' in chinese, f"zh/{name} has no switch to English."
+        english_words = "<span>(Next|Previous)</span>|>Home<|>Build your own web server<"
+        assert not re.search(english_words, chinese), f"The frame of zh/{name} is not Chinese."
         if name.startswith(("notebooks/", "tests/")) and name not in translated:
             assert '<div lang="en">' in chinese, f"zh/{name}: its English counts as Chinese."
 
