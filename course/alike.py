@@ -10,6 +10,7 @@ from course.facts import BEHIND, without_comments
 BLOCK = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)  # in lists, too
 CODE = re.compile(r"(?<!`)`([^`]+)`(?!`)")
 HAN = re.compile(r"[\u4e00-\u9fff]")
+SAID_BY_LOOP = re.compile(r"^    Read: |^  step \d   ", re.MULTILINE)
 NOTE = re.compile(r"(.*\S) {3,}(\S.*)")
 # A row, an item, or a mark begins here. <code> may stand anywhere in a sentence.
 PIECE = re.compile(r"^(?= *(?:\||[-*] |\d\. |<(?!code>)))", re.MULTILINE)
@@ -117,10 +118,15 @@ def different_lines(english, chinese):
     """Return the lines of blocks that are not the same in both texts, in pairs.
 
     A note in Chinese, after three spaces or more in a block of text, may stand for an English one.
+    What the learner's loop shows may be in Chinese: then the other lines have to be in English.
     """
     wrong = []
     for one, other in zip_longest(blocks(english), blocks(chinese), fillvalue=("", "")):
         is_text = one[0] == other[0] == "text"
+        if is_text and SAID_BY_LOOP.search(one[1]):
+            kept = [line for line in other[1].splitlines() if not HAN.search(line)]
+            wrong += [("", line) for line in kept if line not in one[1].splitlines()]
+            continue
         for line, own in zip_longest(*(block.splitlines() for _, block in (one, other))):
             note = NOTE.fullmatch(own or "")
             if is_text and line and note and HAN.search(note[2]):

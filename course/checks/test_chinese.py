@@ -259,6 +259,8 @@ def test_what_is_marked_as_read_is_no_longer_listed(tmp_path, monkeypatch, capsy
         ("```text\na   why\n```\n", "```text\na      原因\n```\n", None),
         ("```text\na   why\n```\n", "```text\na   reason\n```\n", "block"),
         ("```text\na   why\n```\n", "```text\nb   原因\n```\n", "block"),
+        ("```text\na\n    Read: b\n```\n", "```text\n提示\na\n    请读：b\n```\n", None),
+        ("```text\na\n    Read: b\n```\n", "```text\n提示\nb\n    请读：b\n```\n", "block"),
         ("```mermaid\na: why\n```\n", "```mermaid\na: 原因\n```\n", None),
     ],
 )

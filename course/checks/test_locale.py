@@ -165,6 +165,18 @@ def test_make_asks_for_a_step_in_chinese(words, answer):
     assert not HAN.search(run("-c", make, LANG="de_DE.UTF-8").stderr.decode())
 
 
+@pytest.mark.parametrize("page", ["how-a-lesson-works", "build-your-own"])
+def test_what_the_guide_shows_of_the_loop_is_what_it_says_in_chinese(page):
+    text = (ROOT / "guide" / f"{page}.zh-CN.md").read_text("utf-8")
+    shown = [block for block in re.findall(r"```text\n(.*?)```", text, re.S) if HAN.search(block)]
+    assert shown
+    said = "".join(str(message.string) for message in catalog.read(PO.read_text("utf-8")))
+    for block in shown:
+        whole = re.sub(r"\S+\.md\S*|(?<=[\u4e00-\uffef])\n    (?=[\u4e00-\u9fff])", "", block)
+        words = re.findall(f"{HAN.pattern}+", whole)
+        assert not [word for word in words if word not in said], words
+
+
 def check_with_a_mistake(name, **environment):
     """Run the check of a step with a mistake; return what it shows, and the Mistake."""
     [mistake] = [mistake for mistake in read_mistakes() if mistake.name == name]
