@@ -106,6 +106,20 @@ def test_there_is_a_worker_for_each_processor_before_a_client_comes(server):
 
 
 @pytest.mark.lesson("fork-first-then-accept")
+@pytest.mark.new("It has 0 children")
+@pytest.mark.course("how many workers there are by default is each server's own business")
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system binds no process")
+def test_a_processor_that_the_server_may_not_use_gets_no_worker(start):
+    usable = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(usable)})
+    try:
+        server = start(APPLICATION)
+    finally:
+        os.sched_setaffinity(0, usable)
+    workers(server, 1)
+
+
+@pytest.mark.lesson("fork-first-then-accept")
 @new
 def test_a_worker_serves_one_client_after_another(two):
     there = workers(two, 2)
