@@ -344,7 +344,11 @@ def test_a_command_has_a_button_that_copies_it(site, page):
     page.goto(f"{site}/index.html")
     block = page.locator(".highlight-sh", has_text="client.py hello")
     block.hover()
-    assert block.get_by_role("button", name="Copy").is_visible()
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    block.get_by_role("button", name="Copy").click()
+    copied = "navigator.clipboard.readText()"
+    command = "python3 step01_echo_socket/client.py hello"
+    wait_until(lambda: page.evaluate(copied).strip() == command, "The button copies nothing.")
 
 
 @needs_chromium
