@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import sys
 import threading
@@ -39,7 +40,7 @@ from tests.processes import (
     processor_seconds,
     stop_with_endless_requests,
 )
-from tests.test_step01_echo_socket import limit_descriptors
+from tests.test_step01_echo_socket import assert_help_tells_the_defaults, limit_descriptors
 from tests.test_step05_zombies import check_orderly_stop, start_with_a_program
 
 STEP = "step06_prefork"
@@ -117,6 +118,16 @@ def test_a_processor_that_the_server_may_not_use_gets_no_worker(start):
     finally:
         os.sched_setaffinity(0, usable)
     workers(server, 1)
+
+
+@pytest.mark.lesson("fork-first-then-accept")
+@pytest.mark.new("does not tell the default of --workers")
+@pytest.mark.course("the defaults are our choice")
+def test_help_tells_how_many_workers_there_are_by_default(command):
+    text = assert_help_tells_the_defaults(command)
+    assert re.search(r"--workers WORKERS\s.*\(default: \d+\)", text), (
+        f"--help does not tell the default of --workers:\n{text}"
+    )
 
 
 @pytest.mark.lesson("fork-first-then-accept")
