@@ -1,5 +1,6 @@
 // What the book adds to its pages: figures that play, where each recording takes the place of its
-// picture and gets buttons; and what is too wide, which the keyboard can scroll.
+// picture and gets buttons; what is too wide, which the keyboard can scroll; and where code may
+// break: no option does behind its hyphens, and a long name does behind an underscore or a slash.
 "use strict";
 
 const STEP = 0.5; // seconds that a step goes forward or back
@@ -42,6 +43,11 @@ function show(figure) {
 
 addEventListener("DOMContentLoaded", () => {
   for (const figure of document.querySelectorAll("figure.replay")) show(figure);
+  for (const word of document.querySelectorAll("code .pre")) {
+    const text = word.textContent;
+    if (text.startsWith("-")) word.style.whiteSpace = "nowrap";
+    else if (text.length > 20) word.innerHTML = word.innerHTML.replace(/\w[_/](?=\w)/g, "$&<wbr>");
+  }
   for (const part of document.querySelectorAll('pre, .table-wrapper, p:has(> img[src$=".svg"])')) {
     if (part.scrollWidth > part.clientWidth) part.tabIndex = 0;
   }

@@ -39,6 +39,23 @@ KINDS = [
     "search.html",
 ]
 
+# The text of an element, as the browser has broken it into lines.
+LINES = """element => {
+  const lines = new Map();
+  const range = document.createRange();
+  const texts = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const text = texts.currentNode;
+    for (let i = 0; i < text.length; i++) {
+      range.setStart(text, i);
+      range.setEnd(text, i + 1);
+      const top = range.getBoundingClientRect().top;
+      lines.set(top, (lines.get(top) ?? "") + text.data[i]);
+    }
+  }
+  return [...lines.values()];
+}"""
+
 
 @pytest.fixture(scope="module")
 def book():
@@ -349,6 +366,20 @@ def test_a_command_has_a_button_that_copies_it(site, page):
     copied = "navigator.clipboard.readText()"
     command = "python3 step01_echo_socket/client.py hello"
     wait_until(lambda: page.evaluate(copied).strip() == command, "The button copies nothing.")
+
+
+@needs_chromium
+def test_code_breaks_where_its_words_end(site, page):
+    """No line ends inside an option, nor inside a word of a test's name."""
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.goto(f"{site}/step01_echo_socket/BREAK_IT.html")
+    option = page.locator("code .pre", has_text="--course")
+    assert option.evaluate("word => word.getClientRects().length") == 1
+    name = "test_no_byte_is_lost_when_send_takes_less_than_it_was_given"
+    lines = page.locator("code .pre", has_text=name).evaluate(LINES)
+    assert "".join(lines) == name
+    assert len(lines) > 1, "The name is short enough for one line, so this sees no break."
+    assert all(line.endswith("_") for line in lines[:-1]), lines
 
 
 @needs_chromium
