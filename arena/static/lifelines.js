@@ -276,9 +276,10 @@ class LaneView {
     const em = this.size;
     set(of.label, "class", what);
     set(leader, "points", Math.abs(to - y) > 2 ? `${x + 2},${y} ${x + em * 0.5},${to}` : "");
-    set(written, "x", (x + em * 0.7).toFixed(1));
-    set(written, "y", (to + em * 0.35).toFixed(1));
     set(written.lastChild, "text", of.kind ? ` ${text}` : text);
+    const most = what === "failed" ? this.width - written.getComputedTextLength() : Infinity;
+    set(written, "x", Math.min(x + em * 0.7, most).toFixed(1)); // a failure has long words
+    set(written, "y", (to + em * 0.35).toFixed(1));
     return of.label;
   }
 

@@ -17,7 +17,7 @@ from axe_playwright_python.sync_playwright import Axe
 
 from book.__main__ import BUILD, SITE
 from book.diagrams import FOLDER, diagrams
-from book.differences import explanations, find_line, rows_of
+from book.differences import explanations, find_block, find_line, rows_of
 from book.pages import Sources
 from course.browser import needs_chromium
 from course.chinese import says_behind
@@ -188,6 +188,14 @@ ARTICLE = """() => {
   for (const part of article.querySelectorAll(".replay, .copybtn, script, noscript")) part.remove();
   return article.textContent.replace(/\\s+/g, " ");
 }"""
+
+
+def test_an_explanation_of_a_class_does_not_stand_beside_a_method():
+    old = ["class Reader:", "    def receive(self):", "        pass"]
+    files = old, [*old[:2], "        return 1"]
+    rows = rows_of(*files)
+    assert find_block("receive", *files, rows) == 2
+    assert find_block("Reader", *files, rows) is None
 
 
 def test_an_explanation_of_a_line_that_is_not_there_stops_the_build():
@@ -397,6 +405,16 @@ def test_a_figure_plays_and_steps(site, page):
     figure.get_by_role("button", name="Step", exact=True).click()
     assert clock.text_content() != paused, "It makes no step."
     assert not page.complaints, f"The browser's console shows: {page.complaints}"
+
+
+@needs_chromium
+def test_on_a_phone_no_word_of_a_figure_is_cut(site, page):
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{site}/step02_http_server/index.html")
+    width = page.locator("figure.replay .plot").bounding_box()["width"]
+    label = page.locator("figure.replay .labels text", has_text="408 Request Timeout")
+    end = label.evaluate("text => text.getBBox().x + text.getBBox().width")
+    assert end <= width + 1
 
 
 @needs_chromium
