@@ -25,8 +25,8 @@ WORDS = {
         "title": "What step {} changes",
         "first": "The code of step 1",
         "stage title": "What stage {} of step {} changes",
-        "intro": "{old} is on the left and {new} on the right. A line with − goes, and one with + "
-        "comes. What is the same is folded, so click to see it.",
+        "intro": "A line with − is in {old} only, and one with + is new in {new}. What is the same "
+        "is folded, so click to see it.",
         "first intro": "The ladder begins here, so every line is new. The [lesson]({}) goes "
         "through them.",
         "explained": "The [lesson]({}) explains the change as a whole.",
@@ -44,8 +44,7 @@ WORDS = {
         "title": "第 {} 步改了什么",
         "first": "第 1 步的代码",
         "stage title": "第 {1} 步阶段 {0} 改了什么",
-        "intro": "左边是{old}，右边是{new}。带 − 的行被删去，带 + 的行是新的。"
-        "相同的部分已折叠，点开就能看到。",
+        "intro": "带 − 的行只在{old}里有，带 + 的行是{new}新加的。相同的部分已折叠，点开就能看到。",
         "first intro": "台阶从这里开始，所以每一行都是新的。[课文]({})逐段讲解。",
         "explained": "整个改动见[课文]({})。",
         "stage explained": "整个改动见[这一阶段]({})。",
@@ -114,7 +113,7 @@ def table_of_lines(text, page, language):
 def texts_of_blocks(text, page, language):
     """Return the Explanations of a text with an item, or a row of a table, for each function."""
     text = BLOCK.sub("", text)
-    items = re.findall(r"^(?:\d\.|-) (.+(?:\n +\S.*)*)$", text, re.MULTILINE)
+    items = re.findall(r"^ *(?:\d\.|-) (.+(?:\n +(?!- )\S.*)*)$", text, re.MULTILINE)
     found = [(re.match(r"(?:\*\*[^*]*?)?`(\w+)", item), item) for item in items]
     rows = re.findall(r"^\| (`[^|]*) \| ([^|]*) \|$", text, re.MULTILINE)
     colon = WORDS[language]["colon"]
@@ -187,8 +186,12 @@ def find_line(code, new, rows, begin):
 
 
 def find_block(name, old, new, rows):
-    """Return the number of the first changed row of a function, class or constant, or None."""
+    """Return the number of the first changed row of a function, class or constant, or None.
+
+    Of a class, the methods after __init__ do not count: what is said of the whole is not about one.
+    """
     is_begin = re.compile(rf"\s*(def|class) {name}\b|{name} =").match
+    is_method = re.compile(r" +def (?!__init__\b)").match
     for lines, side in ((new, "new"), (old, "old")):
         margin = None  # of the block, while we are in it
         for number, row in enumerate(rows):
@@ -197,6 +200,8 @@ def find_block(name, old, new, rows):
             if is_begin(line):
                 margin = left
             elif margin is not None and line and left <= margin and line[left] != ")":
+                margin = None
+            elif is_method(line):
                 margin = None
             if margin is not None and row.is_changed:
                 return number
@@ -224,9 +229,10 @@ def place_explanations(texts, files):
 
 
 def coloured(text):
-    """Return the lines of a Python file as HTML."""
+    """Return the lines of a Python file as HTML; a long one may break after a bracket or a =."""
     lexer = PythonLexer(stripnl=False)
-    return highlight(text, lexer, HtmlFormatter(nowrap=True)).splitlines()
+    lines = highlight(text, lexer, HtmlFormatter(nowrap=True)).splitlines()
+    return [re.sub(r"[(\[=]</span>(?=\S)", r"\g<0><wbr>", line) for line in lines]
 
 
 def cells(texts, lines, number, side, is_changed):
@@ -334,7 +340,7 @@ def first_lines(step, stage, language, link):
     """Return the heading of a diff page, and its first paragraph."""
     words, number = WORDS[language], STEPS.index(step) + 1
     before, after = names_of(step, stage, words)
-    intro = words["intro"].format(old=before, new=after.lower())
+    intro = words["intro"].format(old=before.lower(), new=after.lower())
     if stage:
         title = words["stage title"].format(stage, number)
         anchors = headings(ROOT / step / "STAGES.md")
@@ -367,7 +373,7 @@ def diff_page(step, stage, language, link):
     names = names_of(step, stage, words)
     for name, file in files.items():
         whys = {row: explain(texts, address) for (of, row), texts in places.items() if of == name}
-        content = diff_of_file(*file, whys if places else None, names, words)
+        content = diff_of_file(*file, whys or None, names, words)
         parts.append(f"## {name}\n\n```{{raw}} html\n{content}\n```")
     if same:
         parts.append(words["same files"].format(", ".join(f"`{name}`" for name in same)))
