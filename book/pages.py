@@ -86,6 +86,7 @@ BLOCK_OR_LINK = re.compile(
     r"|(?<=\]\()(?P<link>[^)\s]+)(?=\))",
     re.DOTALL | re.MULTILINE,
 )
+WORDS_OF_PICTURE = re.compile(r"!\[[^]]*\]\(")
 LAGS = re.compile(f"^({BEHIND}|{PAGE_BEHIND})$", re.MULTILINE)
 CHINESE = re.compile(
     r"(?P<before> · )\*\*[^*\n]+\*\*　.+$|(?P<item>^- )\w：.+$|^[一-鿿].+$", re.MULTILINE
@@ -220,6 +221,7 @@ class Sources:
             return self.draw(match[0], match["text"], titles_before(match)[-1], source)
 
         text = BLOCK_OR_LINK.sub(replace, SWITCH.sub("", text))
+        text = WORDS_OF_PICTURE.sub(lambda match: match[0].replace("\n", " "), text)  # for MyST
         return LAGS.sub(lambda match: self.warn(match, source), text)
 
     def warn(self, match, source):

@@ -139,6 +139,12 @@ def test_each_picture_has_words_for_who_does_not_see_it(book):
     assert not [alt for alt in words if len(alt) < 4 or alt.endswith((".png", ".svg"))]
 
 
+def test_the_words_of_a_picture_may_take_two_lines(tmp_path):
+    text = "![The arena after\nten seconds](arena/pictures/arena.png)"
+    found = Sources(tmp_path, "en").convert(text, ROOT / "README.md")
+    assert found == text.replace("\n", " ")
+
+
 @pytest.mark.parametrize("step", STEPS[1:])
 def test_the_diff_page_has_each_explanation_of_the_lesson_beside_its_line(book, step):
     shown = re.findall(r'<p lang="en">', read(f"{step}/diff.html"))
