@@ -48,7 +48,8 @@ addEventListener("DOMContentLoaded", () => {
     if (text.startsWith("-")) word.style.whiteSpace = "nowrap";
     else if (text.length > 20) word.innerHTML = word.innerHTML.replace(/\w[_/](?=\w)/g, "$&<wbr>");
   }
-  for (const part of document.querySelectorAll('pre, .table-wrapper, p:has(> img[src$=".svg"])')) {
+  const wide = "pre, .table-wrapper, :is(p, .cell_output):has(> img)";
+  for (const part of document.querySelectorAll(wide)) {
     if (part.scrollWidth > part.clientWidth) part.tabIndex = 0;
   }
 });
