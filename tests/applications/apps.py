@@ -293,7 +293,11 @@ def thinks_too_late(environ, start_response):
     try:
         raise ValueError("too late to think again")
     except ValueError:
-        start_response("503 Think Again", TEXT, sys.exc_info())
+        error = sys.exc_info()
+    try:  # here our error stands in no traceback but its own
+        start_response("503 Think Again", TEXT, error)
+    finally:
+        del error  # its traceback holds this frame
     yield b"not to be seen"
 
 
