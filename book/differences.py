@@ -30,7 +30,7 @@ WORDS = {
         "first intro": "The ladder begins here, so every line is new. The [lesson]({}) goes "
         "through them.",
         "explained": "The [lesson]({}) explains the change as a whole.",
-        "stage explained": "[Its stage]({}) explains the change as a whole.",
+        "stage explained": "[The text of this stage]({}) explains the change as a whole.",
         "same files": "The same to the byte: {}.",
         "same": ("1 line is the same", "{} lines are the same"),
         "why": "Why it is there",
@@ -71,23 +71,32 @@ class Row(NamedTuple):
 class Explanation(NamedTuple):
     """Why something is there: a text in Markdown, and the language that it is in.
 
-    code: of a line, in which three dots stand for anything, or the name of a block, such as of a
-    function.
+    code: by its kind a "line", in which three dots stand for anything, some "lines", or the name of
+    a "block", such as of a function.
     """
 
     code: str
     text: str
     language: str
-    is_of_block: bool
+    kind: str
 
 
 def rows_of(old, new):
     """Return the Rows of two lists of lines."""
     rows = []
     for tag, i, i_end, j, j_end in difflib.SequenceMatcher(None, old, new, False).get_opcodes():
-        pairs = itertools.zip_longest(range(i, i_end), range(j, j_end))
+        if i_end - i == j_end - j and are_alike("\n".join(old[i:i_end]), "\n".join(new[j:j_end])):
+            pairs = zip(range(i, i_end), range(j, j_end), strict=True)
+        else:  # a piece that is written anew: first what goes, then what comes
+            pairs = [(line, None) for line in range(i, i_end)]
+            pairs += [(None, line) for line in range(j, j_end)]
         rows += [Row(before, after, tag != "equal") for before, after in pairs]
     return rows
+
+
+def are_alike(old, new):
+    """Return whether a text has come out of another one: half of their letters are the same."""
+    return difflib.SequenceMatcher(None, old, new, False).ratio() >= 0.5
 
 
 def shown(rows):
@@ -105,7 +114,7 @@ def table_of_lines(text, page, language):
     """Return the Explanations of a lesson: those of its table with a row for each line."""
     rows = re.findall(r"^\| (`[^|]*) \| ([^|]*) \|$", BLOCK.sub("", text), re.MULTILINE)
     return [
-        Explanation(re.search("`([^`]+)`", code)[1], joined(why, page), CODES[language], False)
+        Explanation(re.search("`([^`]+)`", code)[1], joined(why, page), CODES[language], "line")
         for code, why in rows
     ]
 
@@ -119,20 +128,19 @@ def texts_of_blocks(text, page, language):
     colon = WORDS[language]["colon"]
     found += [(re.match(r"`(?:\w+\.)?(\w+)", name), name + colon + what) for name, what in rows]
     return [
-        Explanation(name[1], joined(item, page), CODES[language], True)
+        Explanation(name[1], joined(item, page), CODES[language], "block")
         for name, item in found
         if name
     ]
 
 
 def armour(text, page, language):
-    """Return the Explanations of a page of armour: the first paragraph about each function."""
-    parts = re.findall(
-        r"^### (?:\w+\.)?(\w+)\n+(.+?)\n\n", BLOCK.sub("", text), re.DOTALL | re.MULTILINE
-    )
+    """Return the Explanations of a page of armour: the paragraph below each piece of code."""
+    pair = r"^```python\n(.+?)\n```\n\n(?!```|[#<|>-])(.+?)\n\n"
+    parts = re.findall(pair, text, re.DOTALL | re.MULTILINE)
     return [
-        Explanation(name, joined(paragraph, page), CODES[language], True)
-        for name, paragraph in parts
+        Explanation(code, joined(paragraph, page), CODES[language], "lines")
+        for code, paragraph in parts
     ]
 
 
@@ -208,6 +216,17 @@ def find_block(name, old, new, rows):
     return None
 
 
+def find_lines(code, old, new, rows):
+    """Return the number of the first changed row of some lines of the new file, or None."""
+    wanted = [line.strip() for line in code.splitlines()]
+    numbers = [number for number, row in enumerate(rows) if row.new is not None]
+    for begin in range(len(numbers)):
+        part = numbers[begin : begin + len(wanted)]
+        if [new[rows[number].new].strip() for number in part] == wanted:
+            return next((number for number in part if rows[number].is_changed), None)
+    return None
+
+
 def place_explanations(texts, files):
     """Return where Explanations belong: a dict from (file, row) to a list of them.
 
@@ -216,13 +235,14 @@ def place_explanations(texts, files):
     """
     places, begin = {}, 0
     for text in texts:
-        if text.is_of_block:
-            found = ((name, find_block(text.code, *files[name])) for name in files)
-            place = next((place for place in found if place[1] is not None), None)
-        else:
+        if text.kind == "line":
             _, new, rows = files["server.py"]
             row = find_line(text.code, new, rows, begin)
             begin, place = row + 1, ("server.py", row)
+        else:
+            find = find_block if text.kind == "block" else find_lines
+            found = ((name, find(text.code, *files[name])) for name in files)
+            place = next((place for place in found if place[1] is not None), None)
         if place:
             places.setdefault(place, []).append(text)
     return places
@@ -271,13 +291,16 @@ def table(rows, sides, why):
     if why:
         columns += '<col class="why">'
         heads += f'<th class="why" scope="col">{why}</th>'
-    body, last = "", len(rows)
+    fill = f'<tr class="fill"><td colspan="{2 * len(sides)}"></td></tr>' if why else ""
+    body, last = fill, len(rows)
     for number in reversed(range(len(rows))):
         content, explanation = rows[number]
+        row = f"<tr>{content}</tr>"
         if why and (explanation or number == 0):  # it has the room to the next explanation
-            content += f'<td class="why" rowspan="{last - number}">{explanation}</td>'
+            why_cell = f'<td class="why" rowspan="{last - number + 1}">{explanation}</td>'
+            row = f"{fill if number else ''}<tr>{content}{why_cell}</tr>"
             last = number
-        body = f"<tr>{content}</tr>{body}"
+        body = row + body
     return (
         f'<table class="highlight"><colgroup>{columns}</colgroup>'
         f"<thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
@@ -332,7 +355,7 @@ def names_of(step, stage, words):
     before, after = words["step"].format(number - 1), words["step"].format(number)
     if stage:
         before = words["stage"].format(stage - 1) if stage > 1 else before
-        after = words["stage"].format(stage) if stage < STAGES[step] else after
+        after = words["stage"].format(stage)
     return before, after
 
 

@@ -17,7 +17,7 @@ from axe_playwright_python.sync_playwright import Axe
 
 from book.__main__ import BUILD, SITE
 from book.diagrams import FOLDER, diagrams
-from book.differences import explanations, find_block, find_line, rows_of
+from book.differences import explanations, find_block, find_line, find_lines, rows_of
 from book.pages import Sources
 from course.browser import needs_chromium
 from course.chinese import says_behind
@@ -204,8 +204,23 @@ def test_an_explanation_of_a_class_does_not_stand_beside_a_method():
     assert find_block("Reader", *files, rows) is None
 
 
+def test_an_explanation_of_lines_stands_beside_them_where_one_has_changed():
+    new = ["def work():", "    if pid:", "        close()", "    if pid:", "        end()"]
+    files = [*new[:4], "        pass"], new
+    rows = rows_of(*files)
+    assert rows[find_lines("if pid:\n    end()", *files, rows)].new == 4
+    assert find_lines("if pid:\n    close()", *files, rows) is None
+    assert find_lines("if pid:\n    wait()", *files, rows) is None
+
+
+def test_lines_that_are_alike_stand_beside_each_other_and_others_one_below_the_other():
+    assert [row[:2] for row in rows_of(["a = fork()"], ["b = fork()"])] == [(0, 0)]
+    assert [row[:2] for row in rows_of(["a = 1"], ["wait()"])] == [(0, None), (None, 0)]
+    assert [row[:2] for row in rows_of(["a"], ["a1", "a2"])] == [(0, None), (None, 0), (None, 1)]
+
+
 def test_an_explanation_of_a_line_that_is_not_there_stops_the_build():
-    rows = rows_of(["pass"], ["pid = os.fork()"])
+    rows = rows_of([], ["pid = os.fork()"])
     assert find_line("pid = os.f...()", ["pid = os.fork()"], rows, 0) == 0
     with pytest.raises(AssertionError, match=r"does not show the line 'os\.wait"):
         find_line("os.wait()", ["pid = os.fork()"], rows, 0)
