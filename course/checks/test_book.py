@@ -412,6 +412,16 @@ def test_code_breaks_where_its_words_end(site, page):
 
 
 @needs_chromium
+def test_a_long_explanation_stretches_no_line_of_code(site, page):
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.goto(f"{site}/step02_http_server/diff-stage5.html")
+    room = """rows => rows.map(row => row.offsetHeight - Math.max(
+      ...[...row.querySelectorAll("code")].map(code => code.offsetHeight)))"""
+    rooms = page.locator(".diff tbody tr:not(.fill)").evaluate_all(room)
+    assert len(rooms) > 100 and max(rooms) < 6, "pixels of a row above and below its code"
+
+
+@needs_chromium
 def test_a_figure_plays_and_steps(site, page):
     page.goto(f"{site}/step04_fork/index.html")
     figure = page.locator("figure.replay")
