@@ -70,6 +70,13 @@ def test_each_lesson_shows_mistakes_and_from_step_2_on_the_whole_diff(step):
         assert marker in text, "The lesson shows the whole diff from the step before."
 
 
+def test_a_question_to_predict_begins_with_a_capital():
+    texts = [*ROOT.glob("step*/BREAK_IT.md"), *ROOT.glob("notebooks/*.ipynb")]
+    first = [re.findall(r"\*\*Predict:\*\* (.)", text.read_text("utf-8")) for text in texts]
+    assert all(first)
+    assert not [letter for letters in first for letter in letters if letter.islower()]
+
+
 @lessons
 def test_each_mistake_of_a_page_names_the_test_that_finds_it(step):
     tests = {m.name: re.findall(r"test_\w+", m.test)[-1] for m in read_mistakes() if m.step == step}
