@@ -143,8 +143,9 @@ book-open: ## the same, and show it in a browser
 clean: ## remove the virtual environment
 	rm -rf $(VENV)
 
-# Set if the learner reads Chinese: gettext looks at the same variables.
-CHINESE = $(filter zh%,$(firstword $(LANGUAGE) $(LC_ALL) $(LC_MESSAGES) $(LANG)))
+# Set if the learner reads Chinese, by the rule of course/language.py: LANGUAGE may be a list.
+LANGUAGES = $(subst :, ,$(firstword $(LANGUAGE) $(LC_ALL) $(LC_MESSAGES) $(LANG)))
+CHINESE = $(filter zh%,$(firstword $(filter en% zh%,$(LANGUAGES))))
 EXAMPLE = make $@ STEP=04$(if $(filter exercise,$@), N=1)
 WHICH_STEP = $(if $(CHINESE),要指明是哪一步：$(EXAMPLE),Which step? Name it: $(EXAMPLE))
 STEP_GIVEN = $(or $(STEP),$(error $(WHICH_STEP)))

@@ -1,10 +1,13 @@
 """The language of what the learner's loop says: English, or that of a catalog in course/locale/.
 
 gettext chooses it by the first of LANGUAGE, LC_ALL, LC_MESSAGES and LANG that is set, on Windows,
-too. So LANGUAGE=zh is enough, and zh_CN.UTF-8 finds the catalog zh as well.
+too. So LANGUAGE=zh is enough, and zh_CN.UTF-8 finds the catalog zh as well. What comes after
+English in a list such as en_US:zh does not count.
 """
 
 import gettext
+import itertools
+import os
 import re
 import sys
 import textwrap
@@ -13,6 +16,7 @@ from pathlib import Path
 
 DOMAIN = "course"
 LOCALE = Path(__file__).with_name("locale")
+VARIABLES = "LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG"
 COLUMNS = 92  # of a line of a hint
 WIDE = "[\u3000-\uffff]"  # a sign of Chinese, which takes two columns
 # Where a line may end: after a word, and after such a sign, but not before a comma.
@@ -25,7 +29,10 @@ def translation():
         "中文".encode(getattr(sys.stdout, "encoding", None) or "utf-8")
     except UnicodeEncodeError:
         return gettext.NullTranslations()
-    return gettext.translation(DOMAIN, str(LOCALE), fallback=True)
+    chosen = next(filter(None, map(os.environ.get, VARIABLES)), "").split(":")
+    # English has no catalog, so gettext would look for the one of the next language.
+    wanted = [*itertools.takewhile(lambda name: not name.startswith("en"), chosen)]
+    return gettext.translation(DOMAIN, str(LOCALE), wanted, fallback=True)
 
 
 LANGUAGE = translation().info().get("language", "en")  # "zh", for example

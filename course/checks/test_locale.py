@@ -41,6 +41,7 @@ def say(**environment):
     [
         {"LANGUAGE": "zh"},
         {"LANGUAGE": "zh_CN:en", "LANG": "de_DE.UTF-8"},
+        {"LANGUAGE": "de:zh"},
         {"LANGUAGE": "zh", "LC_ALL": "C"},
         {"LC_ALL": "zh_CN.UTF-8", "LANG": "en_US.UTF-8"},
         {"LC_MESSAGES": "zh_CN"},
@@ -58,6 +59,8 @@ def test_a_chinese_locale_is_answered_in_chinese(environment):
         {},
         {"LANG": "de_DE.UTF-8"},
         {"LANGUAGE": "en", "LANG": "zh_CN.UTF-8"},
+        {"LANGUAGE": "en_US:zh", "LANG": "zh_CN.UTF-8"},
+        {"LANGUAGE": "de:en:zh"},
         {"LC_ALL": "C", "LANG": "zh_CN.UTF-8"},
         {"LANGUAGE": "zh", "PYTHONIOENCODING": "ascii"},
         {"LANGUAGE": "zh", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
@@ -160,9 +163,11 @@ def test_make_help_is_in_chinese():
 )
 def test_make_asks_for_a_step_in_chinese(words, answer):
     make = f"import os; os.execvp('make', {['make', '-n', *words.split()]})"  # nothing is installed
-    done = run("-c", make, LANG="zh_CN.UTF-8")
-    assert done.returncode and answer in done.stderr.decode()
-    assert not HAN.search(run("-c", make, LANG="de_DE.UTF-8").stderr.decode())
+    for environment in ({"LANG": "zh_CN.UTF-8"}, {"LANGUAGE": "de:zh:en"}):
+        done = run("-c", make, **environment)
+        assert done.returncode and answer in done.stderr.decode()
+    for environment in ({"LANG": "de_DE.UTF-8"}, {"LANGUAGE": "de:en_US:zh"}):
+        assert not HAN.search(run("-c", make, **environment).stderr.decode())
 
 
 @pytest.mark.parametrize("page", ["how-a-lesson-works", "build-your-own"])
