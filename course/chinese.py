@@ -37,6 +37,7 @@ ENTRY = re.compile(  # of the glossary
 # The first sign that each letter has in GB 2312, whose common signs are in the order of pinyin.
 FIRST = "啊芭擦搭蛾发噶哈击喀垃妈拿哦啪期然撒塌挖昔压匝"
 INITIALS = "ABCDEFGHJKLMNOPQRSTWXYZ"
+READ_AS = str.maketrans("重", "虫")  # which GB 2312 has by its other reading, zhong
 INDEX = "\n## 中文索引\n"
 FINGERPRINTS = ROOT / "course" / "chinese.toml"
 
@@ -99,14 +100,17 @@ def fill_links(text, page):
     return pieces[0] + "".join(next(blocks) + piece for piece in pieces[1:])
 
 
+def by_pinyin(term):
+    """Return bytes that are in the order of pinyin, as the codes of GB 2312 are."""
+    return term.translate(READ_AS).encode("gb18030")
+
+
 def initial(term):
     """Return the letter with which a Chinese term begins in pinyin: the codes of GB 2312 tell."""
     first = term.lstrip("《")[0]
     if first.isascii():
         return first.upper()
-    return INITIALS[
-        bisect.bisect([sign.encode("gb18030") for sign in FIRST], first.encode("gb18030")) - 1
-    ]
+    return INITIALS[bisect.bisect([by_pinyin(sign) for sign in FIRST], by_pinyin(first)) - 1]
 
 
 def fill_glossary(text):
@@ -119,7 +123,7 @@ def fill_glossary(text):
         return f"{begin}[{own}]({target})\n"
 
     rows = {}
-    for match in sorted(ENTRY.finditer(text), key=lambda match: match["chinese"].encode("gb18030")):
+    for match in sorted(ENTRY.finditer(text), key=lambda match: by_pinyin(match["chinese"])):
         entry = f"[{match['chinese']}](#{anchor_of(match['term'])})（{match['term']}）"
         rows.setdefault(initial(match["chinese"]), []).append(entry)
     index = "".join(f"- {letter}：{'、'.join(rows[letter])}。\n" for letter in sorted(rows))

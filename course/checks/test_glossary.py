@@ -5,17 +5,18 @@ import re
 import pytest
 
 from course.alike import differences
-from course.chinese import ENTRY, INDEX, fill_glossary
+from course.chinese import ENTRY, INDEX, fill_glossary, initial
 from course.facts import section
 from tests.harness import ROOT
 
 MUST_HAVE = """
 accept, backlog, bind, buffer, child, chunked, copy on write, CR LF, curl, deadline,
 delayed acknowledgement, environ, ephemeral, EINTR, exit status, file descriptor, fork, framing,
-header, hop-by-hop, init, interface, IP address, iterable, iterative, kernel, listen, man page,
-Nagle's algorithm, orphan, packet, parent, PEP, PID, port, POSIX, prefork, process, proxy, reap,
-request line, reset, RFC, SIGCHLD, signal, signal handler, socket, standard error, start_response,
-stream of bytes, subreaper, TCP, TIME-WAIT, traceback, wait status, worker, WSGI, zombie
+header, header injection, hop-by-hop, init, interface, IP address, iterable, iterative, kernel,
+listen, man page, monotonic clock, Nagle's algorithm, orphan, packet, parent, PEP, PID, port, POSIX,
+prefork, process, proxy, race condition, reap, redirect, request line, reset, RFC, SIGCHLD, signal,
+signal handler, socket, standard error, start_response, stream of bytes, subreaper, TCP, TIME-WAIT,
+traceback, wait status, worker, WSGI, zombie
 """
 TEXT = (ROOT / "GLOSSARY.md").read_text("utf-8")
 ENTRIES = list(ENTRY.finditer(TEXT))
@@ -41,6 +42,14 @@ def test_no_term_that_a_learner_must_know_is_missing():
 
 def test_the_links_to_chinese_pages_and_the_index_are_those_of_the_entries():
     assert fill_glossary(TEXT) == TEXT, "GLOSSARY.md: run make prose"
+
+
+@pytest.mark.parametrize(
+    ("term", "letter"),
+    [("重定向", "C"), ("传输层", "C"), ("首部注入", "S"), ("《UNIX》", "U"), ("作业", "Z")],
+)
+def test_a_chinese_term_is_found_by_the_first_letter_of_its_pinyin(term, letter):
+    assert initial(term) == letter
 
 
 @entries
