@@ -41,6 +41,38 @@ html_domain_indices = False
 html_search_language = "zh"  # it finds English words, too
 copybutton_selector = "div.highlight-sh pre, div.highlight-python pre, div.cell_input pre"
 
+# What the theme writes, with so much around it that no text of ours is meant, and what we write.
+WORDS_OF_THEME = {
+    "en": {
+        '<aside class="sidebar-drawer': '<aside aria-label="All pages" class="sidebar-drawer',
+        '<aside class="toc-drawer': '<aside aria-label="On this page" class="toc-drawer',
+    },
+    "zh_CN": {
+        '<aside class="sidebar-drawer': '<aside aria-label="全部页面" class="sidebar-drawer',
+        '<aside class="toc-drawer': '<aside aria-label="本页内容" class="toc-drawer',
+        '"Toggle site navigation sidebar"': '"打开或收起全部页面"',
+        '"Toggle table of contents sidebar"': '"打开或收起本页内容"',
+        '"Toggle navigation of ': '"展开或收起：',
+        '"Toggle Light / Dark / Auto color theme"': '"切换浅色、深色或跟随系统"',
+        ">Skip to content<": ">跳到正文<",
+        "<span>Back to top</span>": "<span>回到顶部</span>",
+        " On this page\n": " 本页内容\n",
+        "<span>Next</span>": "<span>下一页</span>",
+        "<span>Previous</span>": "<span>上一页</span>",
+        '<div class="title">Home</div>': '<div class="title">首页</div>',
+        " Made with <": " 制作工具：<",
+        "</a> and <a ": "</a> 和 <a ",
+        ">@pradyunsg</a>'s\n": ">@pradyunsg</a> 的\n",
+        "<title>Contents</title>": "<title>本页内容</title>",
+        "<title>Menu</title>": "<title>全部页面</title>",
+        "<title>Expand</title>": "<title>展开</title>",
+        "<title>Light mode</title>": "<title>浅色</title>",
+        "<title>Dark mode</title>": "<title>深色</title>",
+        "<title>Auto light/dark, in light mode</title>": "<title>跟随系统，现在是浅色</title>",
+        "<title>Auto light/dark, in dark mode</title>": "<title>跟随系统，现在是深色</title>",
+    },
+}
+
 
 class Search(SearchChinese):
     """Finds English and Chinese words, also where a query has several Chinese ones in a row."""
@@ -60,13 +92,10 @@ def finish_page(app, pagename, templatename, context, doctree):
     if app.config.language == "en":
         context["other_address"] = "../" * depth + f"zh/{pagename}.html"
         context["other_language"] = "zh-CN", "中文", "本页的中文版"
-        context["labels"] = "All pages", "On this page"
-        context["moves"] = "Next", "Previous", "Home"
     else:
         context["other_address"] = "../" * (depth + 1) + f"{pagename}.html"
         context["other_language"] = "en", "English", "This page in English"
-        context["labels"] = "全部页面", "本页内容"
-        context["moves"] = "下一页", "上一页", "首页"
+    context["words_of_theme"] = WORDS_OF_THEME[app.config.language]
     context["text_language"] = (context.get("meta") or {}).get("lang", "")
     body = context.get("body", "")  # in which the empty corner of a table is no heading
     context["body"] = re.sub('<th class="head[^"]*"><p></p></th>', "<td></td>", body)

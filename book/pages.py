@@ -43,6 +43,7 @@ WORDS = {
         "glossary": "Glossary",
         "road": "The road from here",
         "benchmarks": "Benchmarks",
+        "results": "Results",
         "ideas": "Index of ideas",
         "contributing": "Contributing",
         "diagram": "Diagram: {}",
@@ -73,6 +74,7 @@ WORDS = {
         "glossary": "词汇表",
         "road": "接下来往哪里走",
         "benchmarks": "性能测试",
+        "results": "测得的数据",
         "ideas": "概念索引",
         "contributing": "参与贡献",
         "diagram": "图：{}",
@@ -278,7 +280,7 @@ class Sources:
                 toctree(rows, words[caption]) for caption, rows in self.first_contents().items()
             )
         if name == "benchmarks/README.md":
-            return toctree(["results/results"])
+            return toctree([f"{words['results']} <results/results>"])
         if name == "TEACHING.md":
             names = sorted(path.name for path in pages() if path.parent.name == "teaching")
             return toctree(f"teaching/{name}" for name in names)

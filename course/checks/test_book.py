@@ -56,6 +56,19 @@ LINES = """element => {
   return [...lines.values()];
 }"""
 
+# What a page says around its article: texts, names and hints.
+FRAME = """() => {
+  const said = [];
+  const walker = document.createTreeWalker(document.body);
+  while (walker.nextNode()) {
+    const node = walker.currentNode;
+    if ((node.parentElement ?? node).closest("article, script, style")) continue;
+    const names = ["aria-label", "title", "placeholder"].map((name) => node.getAttribute?.(name));
+    said.push(...[node.nodeValue, ...names].filter((words) => words?.trim()));
+  }
+  return said.map((words) => words.trim());
+}"""
+
 
 @pytest.fixture(scope="module")
 def book():
@@ -352,6 +365,18 @@ def test_the_switch_of_languages_stays_on_the_page(site, page):
         page.get_by_role("navigation", name=name).get_by_role("link").click()
         page.wait_for_url(site + address)
         assert page.locator("html").get_attribute("lang") == language
+
+
+@needs_chromium
+@pytest.mark.parametrize("name", ["step05_zombies/index.html", "search.html"])
+def test_the_frame_of_a_chinese_page_is_chinese(site, page, name):
+    page.goto(f"{site}/zh/{name}")
+    said = page.evaluate(FRAME)
+    english = {words for words in said if re.search("[A-Za-z]{2}", words) and words.isascii()}
+    english |= {words for words in said if re.search("[A-Za-z]{2,} [A-Za-z]{2,}", words)}
+    names = {words for words in english if words.endswith(".py")} | {"Sphinx", "@pradyunsg", "Furo"}
+    assert english - names == {"English", "This page in English"}, "The theme says it in English."
+    assert {"跳到正文", "回到顶部"} <= set(said)
 
 
 @needs_chromium
