@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import threading
+from itertools import pairwise
 from urllib.parse import unquote, urlsplit
 
 import pytest
@@ -444,6 +445,18 @@ def test_a_long_explanation_stretches_no_line_of_code(site, page):
       ...[...row.querySelectorAll("code")].map(code => code.offsetHeight)))"""
     rooms = page.locator(".diff tbody tr:not(.fill)").evaluate_all(room)
     assert len(rooms) > 100 and max(rooms) < 6, "pixels of a row above and below its code"
+
+
+@needs_chromium
+def test_on_a_phone_no_line_of_a_diff_covers_another(site, page):
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{site}/step02_http_server/diff-stage5.html")
+    lines = ".diff > table tbody tr:not(.fill) :is(.old, .new) code"
+    boxes = page.locator(lines).evaluate_all(
+        "all => all.map(code => code.getBoundingClientRect()).filter(box => box.height)"
+    )
+    assert len(boxes) > 100
+    assert all(one["bottom"] <= other["top"] + 1 for one, other in pairwise(boxes))
 
 
 @needs_chromium
