@@ -39,6 +39,8 @@ WORDS = {
         "first diff": "The code",
         "stage": "Diff of stage {}",
         "tests": "Tests",
+        "code of step": "{} of step {}",
+        "tests of step": "The tests of step {}",
         "teaching": "Teaching",
         "glossary": "Glossary",
         "road": "The road from here",
@@ -70,6 +72,8 @@ WORDS = {
         "first diff": "代码",
         "stage": "阶段 {} 的差异",
         "tests": "测试",
+        "code of step": "第 {1} 步的 {0}",
+        "tests of step": "第 {} 步的测试",
         "teaching": "教学",
         "glossary": "词汇表",
         "road": "接下来往哪里走",
@@ -178,7 +182,7 @@ class Sources:
         if place(path).suffix in (".png", ".svg"):
             self.write(place(path), (ROOT / path).read_bytes())
         elif place(path).name == f"{path.name}.md":
-            self.write_code(path)
+            self.write_code(path, source)
         here = place(source.relative_to(ROOT)).parent
         return os.path.relpath(place(path), here).replace(os.sep, "/") + hash_sign + anchor
 
@@ -189,17 +193,34 @@ class Sources:
         there = Path(others) / place(path.relative_to(ROOT)).with_suffix(".html")
         return f"other:{os.path.relpath(there, here).replace(os.sep, '/')}#{anchor}"
 
-    def write_code(self, path):
-        """Write the page of a file of code."""
+    def write_code(self, path, source):
+        """Write the page of a file of code, unless it is written already.
+
+        source: a page that links it. The page leads to its step, or else back to that page.
+        """
+        if self.folder / place(path) in self.written:
+            return
+        is_test = path.parts[0] == "tests"
+        step = path.stem.removeprefix("test_") if is_test else path.parent.as_posix()
+        page = ROOT / step / "README.md" if step in STEPS else source
+        address = self.link(os.path.relpath(page, ROOT / path.parent), ROOT / path)
+        title, links, orphan = path.name, f"[]({address})", "orphan: true\n"
+        if step in STEPS:
+            number = STEPS.index(step) + 1
+            title = self.words["code of step"].format(path.name, number)
+            if is_test:
+                title, orphan = self.words["tests of step"].format(number), ""
+            diff = os.path.relpath(f"{step}/diff.md", path.parent).replace(os.sep, "/")
+            links = f"[{self.words['lesson']}]({address}) · [{self.diff_name(step)}]({diff})"
         kinds = {".py": "python", ".c": "c", ".json": "json5", ".lua": "lua"}
-        kind = kinds.get(path.suffix, "text")
-        text = (ROOT / path).read_text("utf-8")
-        fence = "`" * 5
-        orphan = "" if path.parts[0] == "tests" and path.stem[5:] in STEPS else "orphan: true\n"
+        kind, fence = kinds.get(path.suffix, "text"), "`" * 5
+        code = (
+            f"{fence}{{code-block}} {kind}\n:linenos:\n\n{(ROOT / path).read_text('utf-8')}{fence}"
+        )
         self.write(
             place(path),
-            f"---\n{orphan}nosearch: true\nlang: en\n---\n# {path.name}\n\n"
-            f"`{path.as_posix()}`\n\n{fence}{{code-block}} {kind}\n:linenos:\n\n{text}{fence}\n",
+            f"---\n{orphan}nosearch: true\n---\n# {title}\n\n`{path.as_posix()}` · {links}\n\n"
+            f'<div lang="en">\n\n{code}\n\n</div>\n',
         )
 
     def draw(self, block, text, title, source):
@@ -312,18 +333,22 @@ class Sources:
 
     def step_contents(self, step):
         """Return the rows of the sidebar below a step."""
-        words, number = self.words, STEPS.index(step) + 1
+        words = self.words
         rows = [f"{words['lesson']} <self>"]
         for name in ("STAGES", "ARMOUR", "BREAK_IT", "EXERCISES"):
             if (ROOT / step / f"{name}.md").is_file():
                 rows.append(f"{words[name]} <{name}>")
-        diff = words["diff"].format(number - 1) if number > 1 else words["first diff"]
         return [
             *rows,
             f"{words['notebook']} <../notebooks/{step.removeprefix('step')}>",
-            f"{diff} <diff>",
+            f"{self.diff_name(step)} <diff>",
             f"{words['tests']} <../tests/test_{step}.py>",
         ]
+
+    def diff_name(self, step):
+        """Return what the diff page of a step is called in a list of pages."""
+        before = STEPS.index(step)  # which is the number of the step before
+        return self.words["diff"].format(before) if before else self.words["first diff"]
 
     def write_diffs(self, step):
         """Write the diff of a step, and those of its stages."""

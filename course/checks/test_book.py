@@ -147,6 +147,22 @@ def test_each_page_has_its_language_and_a_switch_to_the_same_page_in_the_other(b
             assert '<div lang="en">' in chinese, f"zh/{name}: its English counts as Chinese."
 
 
+@pytest.mark.parametrize("edition", ["", "zh/"])
+def test_each_page_of_code_says_whose_it_is_and_leads_back(book, edition):
+    pages = {name: read(name) for name in book if 'class="linenos"' in read(name)}
+    pages = {name: text for name, text in pages.items() if name.startswith("zh/") == bool(edition)}
+    titles = {re.search("<title>(.+?)</title>", text)[1] for text in pages.values()}
+    assert len(titles) == len(pages) > 25, "Two of them have the same title."
+    for name, text in pages.items():
+        line = re.search(r"</h1>\s*<p>.+?</p>", text, re.DOTALL)[0]
+        links = re.findall('href="([^"]+)"', line)
+        targets = [posixpath.normpath(posixpath.join(posixpath.dirname(name), a)) for a in links]
+        if step := next((step for step in STEPS if step in name), None):
+            assert targets == [f"{edition}{step}/index.html", f"{edition}{step}/diff.html"]
+        else:
+            assert len(targets) == 1, f"{name} leads to {targets}"
+
+
 def test_each_picture_has_words_for_who_does_not_see_it(book):
     words = {alt for name in book for alt in re.findall(r'<img[^>]* alt="([^"]*)"', read(name))}
     assert len(words) > 30
