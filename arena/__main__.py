@@ -1,4 +1,4 @@
-"""The arena: every server side by side in a browser, and a line for each life.
+"""The arena: every server side by side in a browser, and a bar for each process and client.
 
     python -m arena [--server COMMAND] [--replay FILE] [--port 8100]
 
@@ -16,6 +16,7 @@ import waitress
 from arena import recording
 from arena.lanes import Lanes
 from arena.site import make_site
+from course.language import _
 from tests.fixtures import find_server
 
 THREADS = 32  # each page that is open has one for its events
@@ -23,10 +24,14 @@ THREADS = 32  # each page that is open has one for its events
 
 def main():
     """Read the command line, start the servers, and show them until Ctrl-C."""
-    parser = argparse.ArgumentParser("python -m arena", description=__doc__.splitlines()[0])
-    parser.add_argument("--server", metavar="COMMAND", help="your own, such as mine/server.py")
-    parser.add_argument("--replay", metavar="FILE", help="a saved minute, with no server behind it")
-    parser.add_argument("--port", type=int, default=8100, help="of the page; 0: any free one")
+    text = _("Every server side by side in a browser, and a bar for each process and client.")
+    parser = argparse.ArgumentParser("python -m arena", description=text)
+    text = _("your own, such as mine/server.py")
+    parser.add_argument("--server", metavar="COMMAND", help=text)
+    text = _("a saved minute, with no server behind it")
+    replay_option = parser.add_argument("--replay", metavar="FILE", help=text)
+    text = _("of the page; 0: any free one")
+    port_option = parser.add_argument("--port", type=int, default=8100, help=text)
     arguments = parser.parse_args()
     with contextlib.ExitStack() as stack:
         stack.enter_context(contextlib.suppress(KeyboardInterrupt))
@@ -36,7 +41,7 @@ def main():
         except pytest.UsageError as error:
             parser.error(str(error))
         except (OSError, ValueError) as error:
-            parser.error(f"argument --replay: {arguments.replay}: {error}")
+            parser.error(argparse.ArgumentError(replay_option, f"{arguments.replay}: {error}"))
         lanes = None if replay else Lanes(own)
         shown = replay or lanes.recording
 
@@ -53,10 +58,11 @@ def main():
                 site, host="127.0.0.1", port=arguments.port, threads=THREADS
             )
         except OSError as error:
-            parser.error(f"argument --port: {arguments.port}: {error}")
+            parser.error(argparse.ArgumentError(port_option, f"{arguments.port}: {error}"))
         if lanes:
             stack.enter_context(lanes)
-        print(f"Arena on http://127.0.0.1:{server.effective_port}", flush=True)
+        address = f"http://127.0.0.1:{server.effective_port}"
+        print(_("Arena on {address}").format(address=address), flush=True)
         server.run()
 
 

@@ -7,6 +7,9 @@ import json
 import threading
 import time
 import uuid
+from pathlib import Path
+
+from course.language import _
 
 MINUTE = 60  # seconds
 PAUSE = 0.1  # seconds between two batches: ten a second, at most
@@ -114,15 +117,14 @@ def load(file):
 
     Raises OSError if it cannot be read, and ValueError if it is no recording.
     """
-    with open(file, encoding="utf-8") as stream:
-        events = json.load(stream)
+    text = Path(file).read_bytes()
     try:
-        hello, *events = events
+        hello, *events = json.loads(text)
         is_hello = hello["kind"] == "hello" and hello["replay"] and isinstance(hello["now"], float)
         lanes = {lane["lane"] for lane in hello["lanes"]}
         are_events = all(event["lane"] in lanes and event["t"] >= 0 for event in events)
     except (KeyError, TypeError, ValueError):
         is_hello = are_events = False
     if not (is_hello and are_events):
-        raise ValueError("it is no recording of the arena")
+        raise ValueError(_("it is no recording of the arena"))
     return Recording(hello, events)

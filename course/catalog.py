@@ -5,7 +5,7 @@
 A message is what stands in _("...") in a file of FILES, or after ## in the Makefile. The milestones
 of the tests are messages, too, and so is the name of each test, and of each proof of an exercise:
 its translation is a hint, shown above the words of the test. It is followed by the rule, if a test
-has one for each parameter.
+has one for each parameter. OF_ARGPARSE has what a wrong option is answered with, and --help.
 """
 
 import importlib
@@ -16,7 +16,7 @@ from babel.messages.extract import extract_from_file
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
-from course import exercises
+from course import exercises, progress
 from course.commands import commands
 from course.facts import file_of_tests
 from course.language import DOMAIN, LOCALE
@@ -25,6 +25,18 @@ from tests.harness import ROOT, STEPS
 
 FILES = [ROOT / "course" / f"{name}.py" for name in ("progress", "loop", "copies", "install")]
 FILES += [ROOT / name for name in ("course/doctor.py", "course/lab.py", "notebooks/lab.py")]
+FILES += [ROOT / name for name in ("arena/__main__.py", "arena/recording.py", "tests/fixtures.py")]
+OF_ARGPARSE = [
+    "usage: ",
+    "positional arguments",
+    "options",
+    "show this help message and exit",
+    "%(prog)s: error: %(message)s\n",
+    "argument %(argument_name)s: %(message)s",
+    "invalid %(type)s value: %(value)r",
+    "expected one argument",
+    "unrecognized arguments: %s",
+]
 
 
 def messages():
@@ -41,6 +53,9 @@ def messages():
             catalog.add(message, locations=[(name_of(path), None)])
     for _, text in commands():
         catalog.add(text, locations=[("Makefile", None)])
+    catalog.add(progress.__doc__, locations=[("course/progress.py", None)])
+    for words in OF_ARGPARSE:
+        catalog.add(words, locations=[("argparse", None)])
     for words in SITUATIONS:
         catalog.add(words, locations=[("course/loop.py", None)])
     for name in vars(exercises):

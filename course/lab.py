@@ -68,8 +68,9 @@ def open_lab(options):
 
 def main():
     """Make the copies, and open them."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--fresh", action="store_true", help="begin all notebooks anew")
+    text = _("Open the notebooks in JupyterLab, as working copies without outputs.")
+    parser = argparse.ArgumentParser(description=text)
+    parser.add_argument("--fresh", action="store_true", help=_("begin all notebooks anew"))
     arguments, options = parser.parse_known_args()
     if arguments.fresh:
         put_aside(WORKING)

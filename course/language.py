@@ -37,6 +37,9 @@ def translation():
 
 LANGUAGE = translation().info().get("language", "en")  # "zh", for example
 _ = translation().gettext
+if LANGUAGE != "en":  # argparse asks gettext for its own words
+    gettext.bindtextdomain(DOMAIN, str(LOCALE))
+    gettext.textdomain(DOMAIN)
 
 
 def wrap(text):

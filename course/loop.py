@@ -523,10 +523,15 @@ def hint_of(report):
         message = too_slow(report.nodeid, MOST_SECONDS_OF_A_TEST)
     states = [text for title, text in report.sections if title == "the server"]
     lines = [line for text in [message, *states] for line in short(text)]
-    happened = next((words for words in SITUATIONS if words in "\n".join([message, *states])), "")
+    happened = situation("\n".join([message, *states]))
     test = report.nodeid.partition("::")[2].partition("[")[0]
     rule = dict(report.user_properties).get("rule", "")
     return [*translated(test), *translated(rule), *translated(happened), *lines]
+
+
+def situation(text):
+    """Return the words of SITUATIONS that a message has, or ""."""
+    return next((words for words in SITUATIONS if words in text), "")
 
 
 def where_to_read(test, section):

@@ -47,6 +47,7 @@ from course.loop import (
     progress,
     short,
     shown,
+    situation,
     title_of,
     translated,
 )
@@ -155,7 +156,8 @@ def exercise(step, number):
             prove(copy)
         except (AssertionError, OSError) as problem:
             print(_("{exercise} is not done.\n").format(exercise=title))
-            lines = [*translated(prove.__name__), *short(str(problem))]
+            text = str(problem)
+            lines = [*translated(prove.__name__), *translated(situation(text)), *short(text)]
             print(*(f"    {line}".rstrip() for line in lines), sep="\n")
             print(f"\n{where}")
             return 1
@@ -220,16 +222,16 @@ def main():
     sys.stdout.reconfigure(errors="replace")  # a console that lacks a character shows the others
     parser = argparse.ArgumentParser(
         usage=argparse.SUPPRESS,  # a mistake gets one line
-        description=__doc__,
+        description=_(__doc__),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("step", metavar="STEP", nargs="?", type=find_step, help="such as 04")
-    parser.add_argument("--stage", metavar="STAGE", help="a stage of the step, such as 3")
-    parser.add_argument("--start", action="store_true", help="begin the step in mine/")
-    parser.add_argument("--copy", action="store_true", help="copy the step itself into mine/")
-    parser.add_argument("--watch", action="store_true", help="test it at each save")
-    parser.add_argument("--exercise", metavar="N", help="test an exercise of the step in mine/")
-    parser.add_argument("--server", metavar="COMMAND", help="what to test, for mine/server.py")
+    parser.add_argument("step", metavar="STEP", nargs="?", type=find_step, help=_("such as 04"))
+    parser.add_argument("--stage", metavar="STAGE", help=_("a stage of the step, such as 3"))
+    parser.add_argument("--start", action="store_true", help=_("begin the step in mine/"))
+    parser.add_argument("--copy", action="store_true", help=_("copy the step itself into mine/"))
+    parser.add_argument("--watch", action="store_true", help=_("test it at each save"))
+    parser.add_argument("--exercise", metavar="N", help=_("test an exercise of the step in mine/"))
+    parser.add_argument("--server", metavar="COMMAND", help=_("what to test, for mine/server.py"))
     arguments = parser.parse_args()
     step, stage = arguments.step, arguments.stage
     for option in ("start", "copy", "watch", "exercise"):

@@ -12,6 +12,7 @@ import sys
 
 import pytest
 
+from course.language import _
 from course.loop import where_to_read
 from tests.harness import APPLICATIONS, ROOT, RUNS, STEPS, Server, get
 
@@ -66,7 +67,8 @@ def find_server(given):
     words = [given] if os.path.isfile(given) else split_command(given)
     first = words[0] if words else ""
     if not (os.path.isfile(first) if first.endswith(".py") else shutil.which(first)):
-        raise pytest.UsageError(f"--server: no Python file that is here, and no program: {given}")
+        text = _("--server: no Python file that is here, and no program: {given}")
+        raise pytest.UsageError(text.format(given=given))
     return [os.path.abspath(word) if os.path.isfile(word) else word for word in words]
 
 

@@ -99,7 +99,8 @@ def test_each_message_keeps_to_the_style_guide():
 
 
 def places(text):
-    """Yield the names of the places of a format, such as "step" of "step {step:3}"."""
+    """Yield the places of a format, such as "step" and "3" of "step {step:3}", or "%s"."""
+    yield from re.findall(r"%(?:\(\w+\))?[rs]", text)
     for _text, name, spec, _conversion in string.Formatter().parse(text):
         if name is not None:
             yield name, spec
@@ -150,6 +151,30 @@ def test_make_help_is_in_chinese():
     lines = run("-m", "course.commands", LANGUAGE="zh").stdout.decode().splitlines()
     assert "make help             列出这些命令" in lines
     assert all(line.startswith("make ") and HAN.search(line) for line in lines), lines
+
+
+@pytest.mark.parametrize("name", ["arena", "course.progress", "course.lab"])
+def test_the_words_of_help_are_in_chinese_those_of_argparse_too(name):
+    done = run("-m", name, "--help", LANGUAGE="zh", COLUMNS="100")
+    lines = done.stdout.decode().split("\n")
+    assert len(lines) > 5 and not [line for line in lines if line and not HAN.search(line)]
+    assert not HAN.search(run("-m", name, "--help", LANGUAGE="en:zh").stdout.decode())
+
+
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        (["--replay"], "参数 --replay：后面要有一个值"),
+        (["--replay", "README.md"], "参数 --replay：README.md: 这不是竞技场的录像"),
+        (["--port", "x"], "参数 --port：不是 int 类型的值：'x'"),
+        (["--server", "x"], "--server：这里没有这个 Python 文件，也没有这个程序：x"),
+        (["--no"], "没有这样的参数：--no"),
+    ],
+)
+def test_the_arena_refuses_in_chinese(words, answer):
+    done = run("-m", "arena", *words, LANGUAGE="zh")
+    assert done.returncode == 2
+    assert done.stderr.decode().splitlines()[-1] == f"python -m arena：错误：{answer}"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="There is no make.")
@@ -251,6 +276,15 @@ def test_an_exercise_has_its_title_its_hint_and_its_page_in_chinese(chinese, mon
     hint, message, read = map(str.strip, indented)
     assert without_spaces(hint) == without_spaces(CHINESE.gettext("prove_step02_2"))
     assert message.startswith("Not yet: ") and read == f"请读：{page}"
+
+
+def test_an_exercise_says_in_chinese_what_has_happened(chinese, monkeypatch, capsys, tmp_path):
+    (tmp_path / "server.py").write_text("raise SystemExit(1)")
+    monkeypatch.setattr(progress, "MINE", tmp_path)
+    assert progress.exercise("step01_echo_socket", 1) == 1
+    _title, _hint, happened, message, *_rest = capsys.readouterr().out.split("\n\n")
+    assert "服务器还没有输出第一行就结束了" in happened
+    assert "before it printed its first line" in " ".join(message.split())
 
 
 def test_check_in_another_locale_has_the_message_alone():
