@@ -5,8 +5,8 @@ import re
 import pytest
 
 from course.alike import differences
-from course.chinese import ENTRY, INDEX, fill_glossary, initial
-from course.facts import section
+from course.chinese import ENTRY, INDEX, chinese_pages, fill_glossary, initial, name_of
+from course.facts import anchor_of, section
 from tests.harness import ROOT
 
 MUST_HAVE = """
@@ -21,6 +21,8 @@ traceback, wait status, worker, WSGI, zombie
 TEXT = (ROOT / "GLOSSARY.md").read_text("utf-8")
 ENTRIES = list(ENTRY.finditer(TEXT))
 HAN = re.compile(r"[\u4e00-\u9fff]")
+TERMS = {anchor_of(entry["term"]): (entry["term"], entry["chinese"]) for entry in ENTRIES}
+LINK = re.compile(r"\[\**([^\]]+?)\**\]\([^)\s]*GLOSSARY\.md#([^)]+)\)")
 
 entries = pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry["term"])
 
@@ -65,6 +67,15 @@ def test_the_link_leads_to_a_place_that_uses_the_term(entry):
     assert re.search(rf"(?<!\w){re.escape(entry['term'])}", text, re.IGNORECASE), (
         f"GLOSSARY.md sends the reader to {entry['link']}. That place has no {entry['term']}."
     )
+
+
+@pytest.mark.parametrize("page", chinese_pages(), ids=name_of)
+def test_a_link_of_a_chinese_page_is_named_as_the_term_to_which_it_leads(page):
+    for text, anchor in LINK.findall(page.read_text("utf-8")):
+        term, own = TERMS[anchor]
+        assert text in own or own in text or term.casefold() in text.casefold(), (
+            f"{text} leads to GLOSSARY.md#{anchor}, which is {own}."
+        )
 
 
 @entries
