@@ -95,7 +95,10 @@ BLOCK_OR_LINK = re.compile(
 WORDS_OF_PICTURE = re.compile(r"!\[[^]]*\]\(")
 LAGS = re.compile(f"^({BEHIND}|{PAGE_BEHIND})$", re.MULTILINE)
 CHINESE = re.compile(
-    r"(?P<before> · )\*\*[^*\n]+\*\*　.+$|(?P<item>^- )\w：.+$|^[一-鿿].+$", re.MULTILINE
+    r"(?P<before> · |^)\*\*[^*\n]+\*\*　.+$|(?P<item>^- )\w：.+$|^[一-鿿].+$", re.MULTILINE
+)
+TERM = re.compile(
+    r"^(?P<english>.+)\n\n\[.+?\]\(.+?\) · (?P<chinese>\*\*[^*\n]+\*\*　.+)$", re.MULTILINE
 )
 
 
@@ -267,7 +270,7 @@ class Sources:
         text = self.convert(source.read_text("utf-8"), source)
         name = path.relative_to(ROOT).as_posix()
         if name == "GLOSSARY.md":
-            text = mark_chinese(text)
+            text = mark_chinese(text if self.language == "en" else chinese_first(text))
         if language != self.language:
             heading, _, rest = text.partition("\n")
             note = f'<p class="only" lang="{CODES[self.language]}">{self.words["only"]}</p>'
@@ -376,6 +379,15 @@ def titles_before(match):
     """Return the headings that stand ahead of a match in its page."""
     text = without_blocks(match.string[: match.start()])
     return re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+
+
+def chinese_first(text):
+    """Return the glossary as the Chinese book has it: the Chinese of a term, and then its English.
+
+    It has no English introduction, and no links to English lessons.
+    """
+    heading, _, rest = text.split("\n\n", 2)
+    return heading + "\n\n" + TERM.sub(r"\g<chinese>\n\n\g<english>", rest)
 
 
 def mark_chinese(text):
