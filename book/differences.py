@@ -29,14 +29,15 @@ WORDS = {
         "is folded, so click to see it.",
         "first intro": "The ladder begins here, so every line is new. The [lesson]({}) goes "
         "through them.",
-        "explained": "The [lesson]({}) explains the change as a whole.",
-        "stage explained": "[The text of this stage]({}) explains the change as a whole.",
+        "explained": " The [lesson]({}) explains the change as a whole.",
+        "stage explained": " [The text of this stage]({}) explains the change as a whole.",
         "same files": "The same to the byte: {}.",
         "same": ("1 line is the same", "{} lines are the same"),
         "why": "Why it is there",
         "anchor": "the-diff",
         "parts of a stage": ("Stage", "**What you will build.**", "**How it is done.**"),
         "colon": ": ",
+        "comma": ", ",
     },
     "zh": {
         "step": "第 {} 步",
@@ -54,6 +55,7 @@ WORDS = {
         "anchor": "差异",
         "parts of a stage": ("阶段", "**要写什么**。", "**怎样实现**。"),
         "colon": "：",
+        "comma": "、",
     },
 }
 CODES = {"en": "en", "zh": "zh-CN"}  # as HTML names the languages
@@ -375,7 +377,7 @@ def first_lines(step, stage, language, link):
         explained = words["explained"].format(link(where))
     if number == 1:
         title, intro, explained = words["first"], words["first intro"].format(link(where)), ""
-    return f"# {title}\n\n{intro} {explained}"
+    return f"# {title}\n\n{intro}{explained}"
 
 
 def diff_page(step, stage, language, link):
@@ -399,5 +401,5 @@ def diff_page(step, stage, language, link):
         content = diff_of_file(*file, whys or None, names, words)
         parts.append(f"## {name}\n\n```{{raw}} html\n{content}\n```")
     if same:
-        parts.append(words["same files"].format(", ".join(f"`{name}`" for name in same)))
+        parts.append(words["same files"].format(words["comma"].join(f"`{name}`" for name in same)))
     return "\n\n".join(parts) + "\n"

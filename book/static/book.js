@@ -1,9 +1,10 @@
 // What the book adds to its pages: figures that play, where each recording takes the place of its
 // picture and gets buttons; what is too wide, which the keyboard can scroll; and where code may
-// break: no option does behind its hyphens, and a long name does behind an underscore or a slash.
+// break: no option or short name does, and a long one does behind an underscore or a slash.
 "use strict";
 
 const STEP = 0.5; // seconds that a step goes forward or back
+const SHORT = 16; // letters of code, which stay on one line
 const BUTTONS = {
   en: { play: "Play", pause: "Pause", back: "Step back", step: "Step", label: "Replay" },
   "zh-CN": { play: "播放", pause: "暂停", back: "后退", step: "前进", label: "回放" },
@@ -45,7 +46,7 @@ addEventListener("DOMContentLoaded", () => {
   for (const figure of document.querySelectorAll("figure.replay")) show(figure);
   for (const word of document.querySelectorAll("code .pre")) {
     const text = word.textContent;
-    if (text.startsWith("-")) word.style.whiteSpace = "nowrap";
+    if (text.startsWith("-") || text.length <= SHORT) word.style.whiteSpace = "nowrap";
     else if (text.length > 20) word.innerHTML = word.innerHTML.replace(/\w[_/](?=\w)/g, "$&<wbr>");
   }
   const wide = "pre, .table-wrapper, :is(p, .cell_output):has(> img)";

@@ -163,6 +163,15 @@ def test_each_page_of_code_says_whose_it_is_and_leads_back(book, edition):
             assert len(targets) == 1, f"{name} leads to {targets}"
 
 
+def test_the_chinese_glossary_begins_each_term_in_chinese_and_leads_to_chinese_pages(book):
+    text = read("zh/GLOSSARY.html")
+    first = re.findall(r"</h2>\s*<p>(.{23})", text)
+    assert len(first) > 100
+    assert set(first[:-1]) == {'<span lang="zh-CN"><str'}
+    article = text.partition("<article")[2].partition("</article>")[0]
+    assert not re.findall(r'href="\.\./[^"]+"', article), "It leads to English pages."
+
+
 def test_each_picture_has_words_for_who_does_not_see_it(book):
     words = {alt for name in book for alt in re.findall(r'<img[^>]* alt="([^"]*)"', read(name))}
     assert len(words) > 30
