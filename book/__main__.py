@@ -13,6 +13,7 @@ import webbrowser
 
 from book.figures import style
 from book.pages import LANGUAGES, WORDS, write_sources
+from course.language import LANGUAGE, _
 from tests.harness import ROOT
 
 BUILD = ROOT / "book" / "_build"
@@ -33,8 +34,8 @@ def build(language):
 
 def main():
     """Read the command line, build both languages, and say what was built."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--open", action="store_true", help="show it in a browser")
+    parser = argparse.ArgumentParser(description=_("Build the book, in English and Chinese."))
+    parser.add_argument("--open", action="store_true", help=_("show it in a browser"))
     arguments = parser.parse_args()
     begin = time.monotonic()
     static = BUILD / "static"
@@ -48,9 +49,11 @@ def main():
     pages = len([*SITE.rglob("*.html")])
     size = sum(path.stat().st_size for path in SITE.rglob("*") if path.is_file()) / 2**20
     seconds = time.monotonic() - begin
-    print(f"{pages} pages, {size:.1f} MiB, built in {seconds:.0f} s: {SITE / 'index.html'}")
+    page = FOLDERS[LANGUAGE] / "index.html"
+    text = _("{pages} pages, {size:.1f} MiB, built in {seconds:.0f} s: {file}")
+    print(text.format(pages=pages, size=size, seconds=seconds, file=page))
     if arguments.open:
-        webbrowser.open((SITE / "index.html").as_uri())
+        webbrowser.open(page.as_uri())
 
 
 if __name__ == "__main__":

@@ -25,7 +25,8 @@ from tests.harness import ROOT, STEPS
 
 FILES = [ROOT / "course" / f"{name}.py" for name in ("progress", "loop", "copies", "install")]
 FILES += [ROOT / name for name in ("course/doctor.py", "course/lab.py", "notebooks/lab.py")]
-FILES += [ROOT / name for name in ("arena/__main__.py", "arena/recording.py", "tests/fixtures.py")]
+FILES += [ROOT / name for name in ("arena/__main__.py", "arena/recording.py", "book/__main__.py")]
+FILES += [ROOT / "tests" / "fixtures.py"]
 OF_ARGPARSE = [
     "usage: ",
     "positional arguments",

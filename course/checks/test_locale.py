@@ -10,6 +10,7 @@ import sys
 
 import pytest
 
+from book import __main__ as book
 from course import catalog, language, loop, progress
 from course.checks.test_chinese_style import mistakes_of_style, rejected_words
 from course.copies import changed
@@ -153,7 +154,7 @@ def test_make_help_is_in_chinese():
     assert all(line.startswith("make ") and HAN.search(line) for line in lines), lines
 
 
-@pytest.mark.parametrize("name", ["arena", "course.progress", "course.lab"])
+@pytest.mark.parametrize("name", ["arena", "book", "course.progress", "course.lab"])
 def test_the_words_of_help_are_in_chinese_those_of_argparse_too(name):
     done = run("-m", name, "--help", LANGUAGE="zh", COLUMNS="100")
     lines = done.stdout.decode().split("\n")
@@ -285,6 +286,18 @@ def test_an_exercise_says_in_chinese_what_has_happened(chinese, monkeypatch, cap
     _title, _hint, happened, message, *_rest = capsys.readouterr().out.split("\n\n")
     assert "服务器还没有输出第一行就结束了" in happened
     assert "before it printed its first line" in " ".join(message.split())
+
+
+@pytest.mark.parametrize(("chosen", "page"), [("en", "index.html"), ("zh", "zh/index.html")])
+def test_the_book_opens_in_the_language_of_the_reader(chosen, page, monkeypatch, tmp_path):
+    opened = []
+    monkeypatch.setattr(book, "LANGUAGE", chosen)
+    monkeypatch.setattr(book, "BUILD", tmp_path)
+    monkeypatch.setattr(book, "build", lambda language: None)
+    monkeypatch.setattr(book.webbrowser, "open", opened.append)
+    monkeypatch.setattr(sys, "argv", ["book", "--open"])
+    book.main()
+    assert opened == [(book.SITE / page).as_uri()]
 
 
 def test_check_in_another_locale_has_the_message_alone():
