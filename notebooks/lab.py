@@ -184,9 +184,9 @@ def show_diff(old, new, old_name, new_name):
     text = unified_diff(old, new, old_name, new_name)
     if not text:  # a knob stands where the course has it
         return
-    show_block(
-        "diff", text, {"text/html": f"<pre>{''.join(map(in_color, text.splitlines()))}</pre>"}
-    )
+    lines = "".join(map(in_color, text.splitlines()))
+    style = "word-break: normal"  # JupyterLab would cut a long line in the middle of a word
+    show_block("diff", text, {"text/html": f'<pre style="{style}">{lines}</pre>'})
 
 
 def in_color(line):
