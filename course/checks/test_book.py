@@ -463,6 +463,16 @@ def test_code_breaks_where_its_words_end(site, page):
 
 
 @needs_chromium
+def test_on_a_phone_no_word_of_code_in_a_table_is_cut(site, page):
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{site}/zh/step03_wsgi/index.html")
+    words = page.locator(".table-wrapper code .pre").evaluate_all(f"all => all.map({LINES})")
+    assert len(words) > 30
+    cut = [lines for lines in words for line in lines[:-1] if line[-1].isalnum()]
+    assert not cut
+
+
+@needs_chromium
 def test_a_long_explanation_stretches_no_line_of_code(site, page):
     page.set_viewport_size({"width": 1280, "height": 900})
     page.goto(f"{site}/step02_http_server/diff-stage5.html")
