@@ -6,6 +6,7 @@ The site is in book/_build/html: files that need no server. Nothing of a noteboo
 """
 
 import argparse
+import os
 import subprocess
 import sys
 import time
@@ -29,7 +30,8 @@ def build(language):
     command += ["-c", ROOT / "book", "-D", f"language={LANGUAGES[language]}"]
     command += ["-D", f"html_title={WORDS[language]['title']}"]
     command += ["-d", BUILD / "doctrees" / language, source, FOLDERS[language]]
-    subprocess.run(command, cwd=ROOT, check=True)
+    # Sphinx ends at once if a machine lacks the locale that is set.
+    subprocess.run(command, cwd=ROOT, env=os.environ | {"LC_ALL": "C"}, check=True)
 
 
 def main():

@@ -81,7 +81,8 @@ def book():
         lock.seek(0)
         if run == "no workers" or lock.read() != run:
             command = [sys.executable, "-m", "book"]
-            built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+            env = os.environ | {"LC_ALL": "xx_XX.UTF-8"}  # a machine may lack its user's locale
+            built = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
             assert built.returncode == 0, f"The book is not without a warning:\n{built.stderr}"
             lock.truncate(0)
             lock.write(run)
