@@ -138,6 +138,10 @@ const WORDS = {
       [/^As many at once as there are workers\.$/, "有几个工作进程，就同时服务几个。"],
       [/^Your server$/, "你的服务器"],
       [/^It needs os\.fork, .*$/, "需要 os.fork，Windows 没有。在 WSL 里可以运行。"],
+      [
+        /^The server does not take the argument (.+?), and ended with .*$/s,
+        "服务器不接受参数 $1。在竞技场里运行的，要是第 3 步或以后的服务器。",
+      ],
       [/^exit status (\d+)$/, "退出状态 $1"],
       [/^the signal (\w+)$/, "信号 $1"],
       [/^gave up after (\d+) seconds$/, "等了 $1 秒，放弃了"],

@@ -13,6 +13,7 @@ from arena.lanes import NO_FORK as WHY
 from arena.lanes import lanes
 from course.browser import needs_chromium
 from course.checks.test_arena import NO_FORK, Arena, needs_fork
+from course.loop import SITUATIONS
 from tests.harness import PATIENCE, ROOT, wait_until
 
 STEPS = ["step03_wsgi", "step04_fork", "step05_zombies", "step06_prefork"]
@@ -560,6 +561,8 @@ def test_what_the_arena_says_has_its_chinese(page, tmp_path):
     said += re.findall(r'(?:words = |OSError\(|False, )f?"(.+?)"', source)
     said = [re.sub("{.*?}", "503", text) for text in said]
     said += [WHY, "exit status 1", "the signal SIGKILL"]
+    [refused] = [words for words in SITUATIONS if "argument" in words]  # of an earlier step
+    said += [f"{refused}'a:b', and ended with exit status 2: 'c'.\nAnd more."]
     open_alone(page, tmp_path, [NOBODY])
     chinese = page.evaluate("said => said.map((text) => translate(text, WORDS['zh-CN']))", said)
     assert not [text for text in chinese if not re.search(r"[\u4e00-\u9fff]", text)]
