@@ -4,19 +4,23 @@ difflib finds the lines, Pygments colours them, and the explanations are those o
 """
 
 import difflib
+import html
 import itertools
 import re
 from typing import NamedTuple
 
 from markdown_it import MarkdownIt
-from pygments import highlight
+from pygments import format
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
+from pygments.token import Text
 
 from course.facts import BLOCK, STAGES, folder_before, folder_of, headings, section
 from tests.harness import ROOT, STEPS
 
 NEAR = 3  # unchanged lines that are shown around a change
+LONG = 24  # signs: a longer word of code may break
+WORD = re.compile(r"(?:<[^>]+>|[^\s<])+")  # of HTML
 FOLDED = 4  # fewer unchanged lines than this are shown, too
 WORDS = {
     "en": {
@@ -252,10 +256,24 @@ def place_explanations(texts, files):
 
 
 def coloured(text):
-    """Return the lines of a Python file as HTML; a long one may break after a bracket or a =."""
-    lexer = PythonLexer(stripnl=False)
-    lines = highlight(text, lexer, HtmlFormatter(nowrap=True)).splitlines()
-    return [re.sub(r"[(\[=]</span>(?=\S)", r"\g<0><wbr>", line) for line in lines]
+    """Return the lines of a Python file as HTML, in which a line breaks between words if it can."""
+    tokens = (
+        (kind if part.strip() else Text, part)
+        for kind, value in PythonLexer(stripnl=False).get_tokens(text)
+        for part in re.findall(r"\s+|\S+", value)
+    )
+    lines = format(tokens, HtmlFormatter(nowrap=True)).splitlines()
+    return [WORD.sub(lambda match: hold(match[0]), line) for line in lines]
+
+
+def hold(word, signs=("(\\[=", ":", ".")):
+    """Return a word of code as HTML that keeps it together; a long one may break after a sign."""
+    if len(html.unescape(re.sub("<[^>]+>", "", word))) <= LONG:
+        return f'<span class="word">{word}</span>'
+    if not signs:
+        return word
+    parts = re.split(rf"(?<=[{signs[0]}]</span>)(?=.)", word)
+    return "".join(hold(part, signs[1:]) for part in parts)
 
 
 def cells(texts, lines, number, side, is_changed):

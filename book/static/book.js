@@ -1,6 +1,7 @@
 // What the book adds to its pages: figures that play, where each recording takes the place of its
 // picture and gets buttons; what is too wide, which the keyboard can scroll; and where code may
-// break: no option or short name does, and a long one does behind an underscore or a slash.
+// break: no option or short name does, and a long one does behind an underscore, a slash or a
+// bracket.
 "use strict";
 
 const STEP = 0.5; // seconds that a step goes forward or back
@@ -42,12 +43,16 @@ function show(figure) {
   lifelines.step(Infinity); // as the picture shows it
 }
 
+function breakable(name) {
+  return name.replace(/\w[_/(](?=\w)/g, "$&<wbr>");
+}
+
 addEventListener("DOMContentLoaded", () => {
   for (const figure of document.querySelectorAll("figure.replay")) show(figure);
-  for (const word of document.querySelectorAll("code .pre")) {
+  for (const word of document.querySelectorAll("code .pre, .why code")) {
     const text = word.textContent;
     if (text.startsWith("-") || text.length <= SHORT) word.style.whiteSpace = "nowrap";
-    else if (text.length > 20) word.innerHTML = word.innerHTML.replace(/\w[_/](?=\w)/g, "$&<wbr>");
+    else word.innerHTML = word.innerHTML.replace(/\S{21,}/g, breakable);
   }
   const wide = "pre, .table-wrapper, :is(p, .cell_output):has(> img)";
   for (const part of document.querySelectorAll(wide)) {

@@ -70,6 +70,11 @@ FRAME = """() => {
   return said.map((words) => words.trim());
 }"""
 
+# The beginnings of the blocks of Python, and of diffs, that are too narrow for their lines.
+SCROLLING = """[...document.querySelectorAll(":is(.highlight-python, .highlight-diff) pre")]
+  .filter(block => block.scrollWidth > block.clientWidth)
+  .map(block => block.textContent.slice(0, 40))"""
+
 
 @pytest.fixture(scope="module")
 def book():
@@ -310,6 +315,8 @@ def test_each_page_fits_loads_nothing_from_elsewhere_and_is_complete_without_scr
                 is_wide = pages[0].evaluate("document.documentElement.scrollWidth")
                 if is_wide > width:
                     found.append(f"{name} is {is_wide} pixels wide on a screen of {width}.")
+            if scrolling := pages[0].evaluate(SCROLLING):  # at 1280 pixels
+                found.append(f"{name}: to the end of these lines one must scroll: {scrolling}")
     assert not found, "\n".join(found)
 
 
@@ -431,10 +438,19 @@ def test_a_diff_page_unfolds_what_is_the_same(site, page):
     assert "two processes run" in row.locator(".why").inner_text()
     old, new = row.locator(".old").bounding_box(), row.locator(".new").bounding_box()
     assert abs(old["y"] - new["y"]) < 1 and old["x"] < new["x"], "The files are not side by side."
+    code = page.locator(".new code", has_text="http://{host}:{port}")
+    lines = code.evaluate(LINES)
+    assert len(lines) > 1, "The line is short enough, so this sees no break."
+    assert " ".join(lines).split() == code.inner_text().split(), "A word stands on two lines."
     fold = page.locator("details", has_text="def listen").first
     assert not fold.get_by_text("listen").first.is_visible()
     fold.locator("summary").click()
     assert fold.get_by_text("listen").first.is_visible()
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.locator("details", has_text="formatter_class").last.locator("summary").click()
+    code = page.locator(".new code", has_text="formatter_class").first
+    lines = [line.strip() for line in code.evaluate(LINES)]
+    assert lines == ["formatter_class=argparse.", "ArgumentDefaultsHelpFormatter,"]
 
 
 @needs_chromium
