@@ -15,6 +15,7 @@ from tests.harness import ROOT
 
 RESULTS = ROOT / "benchmarks" / "results"
 PLACE = re.compile(r"(<!-- result: (.+?) -->).*?(<!-- end -->)", re.DOTALL)
+NUMBER = re.compile(r"[\d.,]+( to [\d.]+)?$")
 
 # What a Chinese page says instead of the words that are filled in.
 CHINESE = [
@@ -256,8 +257,10 @@ def burst_tables(results):
 
 
 def table(headings, lines):
-    """Return a Markdown table of cells that are text."""
-    lines = [headings, ["---"] * len(headings), *lines]
+    """Return a Markdown table of cells that are text; columns of numbers are aligned right."""
+    columns = [[*filter(None, column)] for column in zip(*lines, strict=True)]
+    marks = ["---:" if all(NUMBER.match(cell) for cell in cells) else "---" for cells in columns]
+    lines = [headings, marks or ["---"] * len(headings), *lines]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

@@ -140,6 +140,12 @@ def test_all_servers_answer_without_an_error(results):
         assert row["clients"] == [20], row
 
 
+def test_a_table_aligns_its_numbers_right():
+    text = report.table(["server", "ratio", "goal"], [["a", "0.5", "1"], ["b", "", "none"]])
+    assert text.splitlines()[1] == "| --- | ---: | --- |"
+    assert report.table(["server"], []).splitlines() == ["| server |", "| --- |"]
+
+
 def test_each_ratio_with_a_goal_is_in_the_summary(results):
     found = [(ours, theirs, what) for ours, theirs, what, _, _ in report.comparisons(results)]
     wanted = [(ours, theirs, what) for ours, theirs, what, _ in report.WEB_GOALS]
