@@ -346,6 +346,8 @@ def test_axe_finds_no_barrier(book, site, browser, name):
         ("zh/", "zombie", "zh/GLOSSARY.html"),
         ("zh/", "僵尸", "zh/step05_zombies/index.html"),
         ("zh/", "有序停止", "zh/step05_zombies/index.html"),
+        ("zh/", "内核", "zh/GLOSSARY.html"),
+        ("zh/", "分块传输编码", "zh/step03_wsgi/index.html"),
     ],
 )
 def test_the_search_finds_a_word_in_both_languages(site, page, folder, word, wanted):
