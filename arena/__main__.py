@@ -22,6 +22,14 @@ from tests.fixtures import find_server
 THREADS = 32  # each page that is open has one for its events
 
 
+def port(text):
+    """Return the number of a port, from 0 to 65535; raises ValueError if a text is none."""
+    number = int(text)
+    if number not in range(65536):  # else a system takes what is left of it in two bytes
+        raise ValueError(text)
+    return number
+
+
 def main():
     """Read the command line, start the servers, and show them until Ctrl-C."""
     text = _("Every server side by side in a browser, and a bar for each process and client.")
@@ -31,7 +39,7 @@ def main():
     text = _("a saved minute, with no server behind it")
     replay_option = parser.add_argument("--replay", metavar="FILE", help=text)
     text = _("of the page; 0: any free one")
-    port_option = parser.add_argument("--port", type=int, default=8100, help=text)
+    port_option = parser.add_argument("--port", type=port, default=8100, help=text)
     arguments = parser.parse_args()
     with contextlib.ExitStack() as stack:
         stack.enter_context(contextlib.suppress(KeyboardInterrupt))

@@ -407,6 +407,8 @@ def test_what_is_no_recording_is_refused_in_one_line(tmp_path, text):
 def test_a_mistake_on_the_command_line_gets_one_line(arena):
     check_mistake(["--server", "no/server.py"], "no/server.py")
     check_mistake(["--port", arena.url.rpartition(":")[2]], "--port")
+    check_mistake(["--port", "65536"], "65536")
+    check_mistake(["--port", "-1"], "-1")
 
 
 def check_mistake(arguments, word):

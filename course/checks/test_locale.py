@@ -167,7 +167,7 @@ def test_the_words_of_help_are_in_chinese_those_of_argparse_too(name):
     [
         (["--replay"], "参数 --replay：后面要有一个值"),
         (["--replay", "README.md"], "参数 --replay：README.md: 这不是竞技场的录像"),
-        (["--port", "x"], "参数 --port：不是 int 类型的值：'x'"),
+        (["--port", "x"], "参数 --port：不是有效的 port：'x'"),
         (["--server", "x"], "--server：这里没有这个 Python 文件，也没有这个程序：x"),
         (["--no"], "没有这样的参数：--no"),
     ],
