@@ -163,9 +163,10 @@ def test_sentence_numbers_bars_and_list_say_the_same(arena, show):
     assert labels(page, "step04_fork", "zombie") == ["50 zombies"]
     items = page.locator("[data-lane=step04_fork] li").all_inner_texts()
     assert sum(bool(re.fullmatch(r"\d+ zombie [\d.]+ s", item)) for item in items) == 50
-    waiting = number(page, "step03_wsgi", "waiting")
-    assert page.evaluate(BARS, ["step03_wsgi", "waits"]) == waiting > 30
+    waiting = page.evaluate(BARS, ["step03_wsgi", "waits"])
     assert twin(page, "step03_wsgi").startswith(f"{waiting} clients wait, the longest for ")
+    counted = number(page, "step03_wsgi", "waiting")  # a moment before: one may be served since
+    assert 30 < waiting <= counted <= waiting + 1
 
 
 def test_a_crash_on_step_6_brings_another_worker_and_ends_step_3(arena, show):
