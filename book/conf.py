@@ -57,6 +57,9 @@ WORDS_OF_THEME = {
         " Made with <": " 制作工具：<",
         "</a> and <a ": "</a> 和 <a ",
         ">@pradyunsg</a>'s\n": ">@pradyunsg</a> 的\n",
+        "\n    Please activate JavaScript to enable the search functionality.\n": (
+            "\n    请启用 JavaScript，否则不能搜索。\n"
+        ),
         "<title>Contents</title>": "<title>本页内容</title>",
         "<title>Menu</title>": "<title>全部页面</title>",
         "<title>Expand</title>": "<title>展开</title>",
