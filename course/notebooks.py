@@ -225,6 +225,9 @@ def main():
     choice.add_argument("--clean", action="store_true", help="drop what an editor has stored")
     arguments = parser.parse_args()
     paths = arguments.notebooks or sorted(FOLDER.glob("0*.ipynb"))
+    for path in paths:
+        if not path.is_file():
+            parser.error(f"there is no notebook {path}")
     if arguments.clean:
         for path in paths:
             store(nbformat.read(path, as_version=4), path)

@@ -200,6 +200,13 @@ def test_each_unit_of_a_prediction_can_be_translated():
     assert units - {"MiB"} == {*known}
 
 
+def test_a_notebook_that_is_not_there_is_a_mistake_in_one_line(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["notebooks", "notebooks/03"])
+    with pytest.raises(SystemExit):
+        notebooks.main()
+    assert capsys.readouterr().err.endswith(": error: there is no notebook notebooks/03\n")
+
+
 def test_a_kernel_that_dies_is_a_failure_with_the_name_of_its_cell(tmp_path):
     path = a_notebook(tmp_path, "import os", "## One", "os._exit(1)")
     _, fresh, error = notebooks.run(path)
