@@ -268,10 +268,8 @@ def coloured(text):
 
 def hold(word, signs=("(\\[=", ":", ".")):
     """Return a word of code as HTML that keeps it together; a long one may break after a sign."""
-    if len(html.unescape(re.sub("<[^>]+>", "", word))) <= LONG:
+    if len(html.unescape(re.sub("<[^>]+>", "", word))) <= LONG or not signs:
         return f'<span class="word">{word}</span>'
-    if not signs:
-        return word
     parts = re.split(rf"(?<=[{signs[0]}]</span>)(?=.)", word)
     return "".join(hold(part, signs[1:]) for part in parts)
 

@@ -1,7 +1,7 @@
 // What the book adds to its pages: figures that play, where each recording takes the place of its
 // picture and gets buttons; what is too wide, which the keyboard can scroll; and where code may
-// break: no option or short name does, and a long one does behind an underscore, a slash or a
-// bracket.
+// break: no option or short name does, and a long one does behind an underscore, a slash, a
+// bracket, or the dot before a class.
 "use strict";
 
 const STEP = 0.5; // seconds that a step goes forward or back
@@ -44,7 +44,7 @@ function show(figure) {
 }
 
 function breakable(name) {
-  return name.replace(/\w[_/(](?=\w)/g, "$&<wbr>");
+  return name.replace(/\w[_/(](?=\w)|\.(?=[A-Z])/g, "$&<wbr>");
 }
 
 addEventListener("DOMContentLoaded", () => {
