@@ -380,7 +380,7 @@ def check_milestone(step, server, number, name):
         )
         title = _(milestones[-1].title)
         values = {"name": name, "passed": passed, "number": number, "milestone": title}
-        print(text.format(step=int(step[4:6]), **values))
+        print(*wrap(text.format(step=int(step[4:6]), **values)), sep="\n")
     elif step in loop.failures:
         report, _since = loop.failures[step]
         text = _("not yet: with your {name} this test of step {step} fails first:\n")

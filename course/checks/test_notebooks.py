@@ -21,6 +21,7 @@ from playwright.sync_api import sync_playwright
 
 from course import notebooks
 from course.browser import ARGUMENTS, CHROMIUM, needs_chromium
+from course.language import COLUMNS
 from course.notebooks import experiments
 from notebooks import drawings
 from tests.harness import ROOT, Server, is_at_work, wait_until
@@ -76,6 +77,7 @@ def test_the_solution_of_an_exercise_passes(cell, following, tmp_path):
     assert "<summary>Hint" in following.source
     printed = run_cell(with_function(cell, solution[1]), tmp_path)
     assert printed.startswith("ok: with your "), printed
+    assert max(map(len, printed.splitlines())) <= COLUMNS, "JupyterLab would cut a word."
 
 
 @pytest.mark.parametrize("cell, following", exercises())
