@@ -93,6 +93,7 @@ BLOCK_OR_LINK = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 WORDS_OF_PICTURE = re.compile(r"!\[[^]]*\]\(")
+WIDTH = re.compile(r'<svg [^>]*\bwidth="([\d.]+)"')
 LAGS = re.compile(f"^({BEHIND}|{PAGE_BEHIND})$", re.MULTILINE)
 CHINESE = re.compile(
     r"(?P<before> · |^)\*\*[^*\n]+\*\*　.+$|(?P<item>^- )\w：.+$|^[一-鿿].+$", re.MULTILINE
@@ -235,7 +236,9 @@ class Sources:
         name = f"diagrams/{picture.name}"
         self.write(name, picture.read_bytes())
         address = os.path.relpath(name, place(source.relative_to(ROOT)).parent).replace(os.sep, "/")
-        return f"![{self.words['diagram'].format(title)}]({address})"
+        width = WIDTH.search(picture.read_text("utf-8"))[1]  # given, the picture links itself
+        words = self.words["diagram"].format(title.replace("`", ""))
+        return f"```{{image}} {address}\n:alt: {words}\n:width: {width}px\n```"
 
     def convert(self, text, source):
         """Return the Markdown of a page as the book needs it: its links, and its diagrams."""

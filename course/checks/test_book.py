@@ -184,6 +184,16 @@ def test_each_picture_has_words_for_who_does_not_see_it(book):
     assert not [alt for alt in words if len(alt) < 4 or alt.endswith((".png", ".svg"))]
 
 
+def test_a_click_on_a_diagram_opens_it_in_its_full_size(book):
+    count = 0
+    for name in book:
+        diagrams_there = re.findall(r'<img [^>]*src="([^"]+/[0-9a-f]{16}\.svg)"', read(name))
+        links = re.findall(r'href="([^"]+)"><img [^>]*src="\1"', read(name))
+        assert links == diagrams_there, name
+        count += len(links)
+    assert count > 10
+
+
 def test_the_words_of_a_picture_may_take_two_lines(tmp_path):
     text = "![The arena after\nten seconds](arena/pictures/arena.png)"
     found = Sources(tmp_path, "en").convert(text, ROOT / "README.md")
