@@ -492,6 +492,16 @@ def test_code_breaks_where_its_words_end(site, page):
 
 
 @needs_chromium
+def test_on_a_phone_a_chinese_heading_breaks_at_a_sign(site, page):
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{site}/zh/notebooks/02_http_server.html")
+    headings = page.locator("article :is(h1, h2, h3)").evaluate_all(f"all => all.map({LINES})")
+    texts = [[line for line in lines if line != "¶"] for lines in headings]  # its link is hidden
+    ends = [line[-1] for lines in texts for line in lines[:-1]]
+    assert ends and not any(end.isalnum() for end in ends), texts
+
+
+@needs_chromium
 def test_on_a_phone_no_word_of_code_in_a_table_is_cut(site, page):
     page.set_viewport_size({"width": 390, "height": 844})
     page.goto(f"{site}/zh/step03_wsgi/index.html")
