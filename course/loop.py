@@ -375,12 +375,12 @@ def check_milestone(step, server, number, name):
     if step not in loop.failures and all(milestone.is_complete for milestone in milestones):
         passed = sum(milestone.count("passed") for milestone in milestones)
         text = _(
-            "ok: with your {name} all {passed} tests up to milestone {number} of step {step} pass: "
-            '"{milestone}".'
+            "ok: with your {name} all {passed} tests up to milestone {number} of step {step} pass:"
+            '\n    "{milestone}".'
         )
         title = _(milestones[-1].title)
         values = {"name": name, "passed": passed, "number": number, "milestone": title}
-        print(*wrap(text.format(step=int(step[4:6]), **values)), sep="\n")
+        print(text.format(step=int(step[4:6]), **values))
     elif step in loop.failures:
         report, _since = loop.failures[step]
         text = _("not yet: with your {name} this test of step {step} fails first:\n")
