@@ -479,7 +479,10 @@ def test_a_command_has_a_button_that_copies_it(site, page):
 
 @needs_chromium
 def test_code_breaks_where_its_words_end(site, page):
-    """No line ends inside an option, nor inside a word of a test's name."""
+    """No line ends inside an option, nor inside a word of a test's name.
+
+    And a laptop of 1366 pixels, which shows both sidebars, has room for each line of code.
+    """
     page.set_viewport_size({"width": 390, "height": 800})
     page.goto(f"{site}/step01_echo_socket/BREAK_IT.html")
     option = page.locator("code .pre", has_text="--course")
@@ -489,6 +492,8 @@ def test_code_breaks_where_its_words_end(site, page):
     assert "".join(lines) == name
     assert len(lines) > 1, "The name is short enough for one line, so this sees no break."
     assert all(line.endswith("_") for line in lines[:-1]), lines
+    page.set_viewport_size({"width": 1366, "height": 768})
+    assert not page.evaluate(SCROLLING)
 
 
 @needs_chromium
