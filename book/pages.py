@@ -238,7 +238,7 @@ class Sources:
         address = os.path.relpath(name, place(source.relative_to(ROOT)).parent).replace(os.sep, "/")
         width = WIDTH.search(picture.read_text("utf-8"))[1]  # given, the picture links itself
         words = self.words["diagram"].format(title.replace("`", ""))
-        return f"```{{image}} {address}\n:alt: {words}\n:width: {width}px\n```"
+        return f"~~~{{image}} {address}\n:alt: {words}\n:width: {width}px\n~~~"
 
     def convert(self, text, source):
         """Return the Markdown of a page as the book needs it: its links, and its diagrams."""
