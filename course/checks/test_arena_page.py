@@ -356,11 +356,11 @@ def test_a_saved_minute_plays_with_no_server_behind_it(arena, show, tmp_path):
     renew(page)
     page.keyboard.press("b")
     wait_until(lambda: number(page, "step04_fork", "zombies") == 50, "There are no fifty zombies.")
+    live = page.evaluate("lifelines.newest")
     with page.expect_download() as download:
         page.click("#save")
     saved = tmp_path / "minute.json"
     download.value.save_as(saved)
-    live = page.evaluate("lifelines.newest")
     with Arena("--replay", saved) as replay:
         show(replay)
         assert page.get_by_role("button", name="Burst of 50").is_disabled()

@@ -319,8 +319,6 @@ def test_a_server_in_a_with_block_ends_when_the_cell_is_interrupted(tmp_path):
 
 def run_all(page):
     """Choose "Run All Cells" in the menu; return whether the kernel begins to work."""
-    if (dialog := page.locator(".jp-Dialog .jp-mod-accept")).count():  # "Select Kernel"
-        dialog.click()
     page.locator(".jp-Notebook .jp-Cell").first.click()
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.locator(".lm-Menu-item", has_text=re.compile("^Run All Cells")).click()
@@ -436,6 +434,9 @@ def test_a_notebook_runs_in_jupyterlab_and_shows_its_pictures(course, tmp_path):
         url = found[1]
         browser = tool.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         page = browser.new_page()
+        page.add_locator_handler(  # "Select Kernel", which comes at any moment, or never
+            page.locator(".jp-Dialog .jp-mod-accept"), lambda button: button.click()
+        )
         page.goto(f"{url}/lab/tree/mine-notebooks/01_echo_socket.ipynb?token={token}")
         page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(timeout=60_000)
         wait_until(lambda: run_all(page), "JupyterLab did not begin to run the notebook.", 60)
