@@ -733,10 +733,16 @@ def test_the_stop_waits_for_no_child_but_the_workers(start, tmp_path, gate):
 @pytest.mark.milestone(4)
 @pytest.mark.lesson("a-worker-without-a-parent")
 @new
-def test_workers_end_when_their_server_was_killed(start, gate):
+def test_workers_end_when_their_server_was_killed(start, gate, tmp_path):
     server = start(APPLICATION, "--workers", "3")
     pids = workers(server, 3)
     with RequestAtGate(gate, server) as request:
+        with Gate(tmp_path / "other") as other_gate, contextlib.ExitStack() as stack:
+            others = [stack.enter_context(RequestAtGate(other_gate, server)) for _ in range(2)]
+            other_gate.open()
+            for other in others:  # each worker has served, so it is back at accept, not on its way
+                other.rest()
+        get(server, "/process", to_end=True)
         server.process.kill()
         server.process.wait()
         for pid in pids - {request.pid}:
