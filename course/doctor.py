@@ -54,7 +54,7 @@ def look_at_fork():
 
 def look_at_make():
     """Is there make?"""
-    return look_for("make", _("README.md has the commands without it"))
+    return look_for("make", _("guide/how-a-lesson-works.md has the commands without it"))
 
 
 def look_at_git():
