@@ -100,7 +100,7 @@ const WORDS = {
       slow: "慢的",
       burst: "成批的",
       silent: "沉默的",
-      crash: "崩溃的",
+      crash: "引发崩溃的",
     },
     numbers: {
       zombies: "僵尸进程",
