@@ -131,8 +131,8 @@ def pytest_runtest_makereport(item):
     report = yield
     if report.failed and report.when == "call":
         seconds = 0 if item.session.testsfailed else 0.5  # the first failure is the one to read
-        for server, since in item.stash.get(SERVERS, []):
-            first, *traceback = server.state(since, seconds).splitlines()
+        for server in item.stash.get(SERVERS, []):
+            first, *traceback = server.state(seconds=seconds).splitlines()
             if traceback and traceback[-1].strip() in report.longreprtext:  # it is there already
                 first, traceback = first.replace(" Its last traceback:", ""), []
             if RUNS in report.longreprtext:  # when the message was written
@@ -144,9 +144,9 @@ def pytest_runtest_makereport(item):
     return report
 
 
-def note_server(request, server, old=0):
-    """Note a server that a test uses, and how many of its lines on stderr are of earlier tests."""
-    request.node.stash.setdefault(SERVERS, []).append((server, old))
+def note_server(request, server):
+    """Note a server that a test uses."""
+    request.node.stash.setdefault(SERVERS, []).append(server)
 
 
 @pytest.fixture(scope="module")
@@ -190,7 +190,8 @@ def shared(command, shared_servers, request):
                 complaints.append(f"The server ended after the test before. {server.state()}")
                 server.kill()
                 server = None
-            old = len(server.output("stderr")) if isinstance(server, Server) else 0
+            if isinstance(server, Server):
+                server.old = len(server.output("stderr"))
             if server is None:
                 try:
                     server = Server([*command, *arguments, "--port", "0"])
@@ -200,7 +201,7 @@ def shared(command, shared_servers, request):
             if isinstance(server, AssertionError):
                 raise AssertionError(str(server))
             used[arguments] = server
-            note_server(request, server, old)
+            note_server(request, server)
         return used[arguments]
 
     yield run

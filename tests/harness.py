@@ -67,6 +67,7 @@ class Server:
         env = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
         self.command = [str(word) for word in command]
         self.lines = {"stdout": [], "stderr": [], "either": []}
+        self.old = 0  # how many lines of stderr are of earlier tests
         self.was_killed = False  # by kill: it did not end by itself
         self.changed = threading.Condition()
         self.process = subprocess.Popen(
@@ -215,17 +216,18 @@ class Server:
             return f"exit status {self.process.returncode}"
         return f"the signal {signal.Signals(-self.process.returncode).name}"
 
-    def state(self, since=0, seconds=0.5):
+    def state(self, since=None, seconds=0.5):
         """Say whether the server has ended, and show its last traceback, if it printed any.
 
-        since: how many lines of stderr are old. seconds: what a server may take to end.
+        since: how many lines of stderr are old; None: those of earlier tests. seconds: what a
+        server may take to end.
         """
         has_ended = not self.is_running(seconds) and not self.was_killed
         text = RUNS
         if has_ended:
             self._join()
             text = f"The server has ended, with {self.how_it_ended()}."
-        lines = self.output("stderr")[since:]
+        lines = self.output("stderr")[self.old if since is None else since :]
         if traceback := last_traceback(lines):
             return "\n    ".join([f"{text} Its last traceback:", *traceback])
         if has_ended and lines:

@@ -1044,9 +1044,11 @@ TO_THE_LAST_BYTE = {
     "After the headers come as many bytes of body as Content-Length says, whatever the method is: "
     "RFC 9112, section 6.": {
         "Content-Length": (3, sized(b"3", b"abc"), 200),
-        "Content-Length 0": (3, sized(b"0"), 200),
         "lower case Content-Length": (3, headers(b"content-length: 3") + b"abc", 200),
         "Content-Length with zeros": (3, sized(b"0003", b"abc"), 200),
+    },
+    "A request without a body ends with the empty line, CR LF: RFC 9112, section 2.1.": {
+        "Content-Length 0": (3, sized(b"0"), 200)
     },
     "A chunk is a line with its size, in hexadecimal digits, then as many bytes, and then CR LF. "
     "The last chunk has the size 0: RFC 9112, section 7.1.": {
@@ -1117,8 +1119,9 @@ def test_a_request_is_read_to_its_last_byte(server, request_bytes, statuses, rul
     assert_served(server, request_bytes, statuses, rule)
     status = answer_to_a_cut_request(server, request_bytes[:-1])
     assert status is None or 400 <= status < 500, (
-        f"{request_bytes[:100]!r} is a good request, but here it came without its last byte, and "
-        f"the stream ended. It got {status} although it was not whole. {rule}"
+        f"{request_bytes[:100]!r} is a good request, but here it came without its last byte, "
+        f"{request_bytes[-1:]!r}, and the stream ended. It got {status} although it was not whole. "
+        f"{rule}"
     )
 
 
@@ -1685,7 +1688,8 @@ def test_ctrl_c_ends_it_while_it_serves_a_client(start):
         assert not server.is_running(SOON), (
             f"Ctrl-C did not end the server within {SOON:g} seconds, while it served a client. In "
             "Python it raises KeyboardInterrupt at the line where the server is. Does a bare "
-            "'except:' take it for an error of the client?"
+            "'except:' take it for an error of the client? Or does a thread still serve it? Only "
+            "daemon threads end with the program."
         )
     status = server.wait()
     assert_no_traceback(server, "Ctrl-C ended the server.")

@@ -451,7 +451,7 @@ def test_a_server_may_end_before_the_test_has_it(tmp_path):
 EARLIER = """
 STEP = "step02_http_server"
 def test_earlier(server): server.wait_for_line("ValueError", "stderr")
-def test_now(server): assert False
+def test_now(server): assert False, server.state()
 """
 COMPLAINS = """
 import sys, threading
