@@ -231,7 +231,7 @@ class Server:
         if traceback := last_traceback(lines):
             return "\n    ".join([f"{text} Its last traceback:", *traceback])
         if has_ended and lines:
-            return "\n    ".join([f"{text} Its last lines on standard error:", *lines[-5:]])
+            return "\n    ".join([f"{text} Its last lines on standard error:", *lines[-12:]])
         return text
 
     def is_running(self, seconds=0):
@@ -317,7 +317,7 @@ def last_traceback(lines):
     if not begins:
         return []
     found = lines[begins[-1] :]
-    ends = [n for n, line in enumerate(found) if n and not line.startswith(" ")]
+    ends = [n for n, line in enumerate(found) if n and line and not line.startswith(" ")]
     return found[: ends[0] + 1] if ends else found
 
 

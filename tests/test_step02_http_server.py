@@ -704,6 +704,9 @@ TOO_MUCH = {
         "Content-Length": (4, sized(b"300000000"), 413),
         "Content-Length of 1000 digits": (4, sized(b"9" * 1000), 413, 400),
         "Content-Length of 5000 digits": (5, sized(b"9" * 5000), 400, 413),
+    },
+    "Chunks make a body, too, and one that announces more than 256 MiB is refused before it comes. "
+    "Does the server read chunks yet? RFC 9112, section 7.1, says how.": {
         "chunk": (5, chunks(b"FFFFFFFFFFFFFFFF\r\nabc"), 413, 400),
     },
 }
@@ -712,7 +715,8 @@ REFUSED = "is to be refused with"
 
 
 def assert_refused(server, request_bytes, statuses, rule):
-    what = f"{request_bytes[:100]!r} is to be refused with {words(statuses)}"
+    size = f", {len(request_bytes)} bytes in all," if len(request_bytes) > 100 else ""
+    what = f"{request_bytes[:100]!r}{size} is to be refused with {words(statuses)}"
     reply = ask(server, request_bytes, hint=f"{what}. {rule}")
     assert reply.status in statuses, f"{what}. It got {reply.status} {reply.reason}. {rule}"
 

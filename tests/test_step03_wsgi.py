@@ -654,7 +654,8 @@ def test_an_application_that_raises_gives_500_and_a_traceback(server, page):
             reply = get(server, f"/{page}")
         except (OSError, AssertionError):
             raise AssertionError(
-                f"No answer came from /{page}, which raises. Only this request may fail, with 500. "
+                f"No answer came from /{page}, which raises. Only this request may fail, with 500, "
+                "whatever the application raises: sys.exit, for one, raises SystemExit. "
                 f"{server.state(old_lines)}"
             ) from None
         assert reply.status == 500, (
@@ -732,9 +733,9 @@ def test_what_a_failed_application_held_is_freed_at_once(server, tmp_path):
 WRONG_ANSWERS = {
     "returns_none": "None for a body, where an iterable of bytes is due",
     "starts_nothing": "a body without having called start_response, so there is no status",
-    "with_bytes_status": "a status of bytes, and it is a string",
-    "with_bytes_name": "a header whose name is of bytes, and it is a string",
-    "with_bytes_value": "a header whose value is of bytes, and it is a string",
+    "with_bytes_status": "a status of bytes, where a string is due",
+    "with_bytes_name": "a header whose name is of bytes, where a string is due",
+    "with_bytes_value": "a header whose value is of bytes, where a string is due",
     "with_headers_that_are_no_list": "headers in an iterator, and PEP 3333 wants a list",
 }
 

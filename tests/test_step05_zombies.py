@@ -19,6 +19,7 @@ from tests.harness import (
     format_request,
     get,
     is_at_work,
+    last_traceback,
     parse_reply,
     receive_all,
     wait_until,
@@ -384,8 +385,8 @@ def check_orderly_stop(server, gate, stop, send_stop):
 
 
 def was_killed(server):
-    """Return whether a signal has ended the server."""
-    return server.process.returncode < 0
+    """Return whether a signal has ended the server, and no exception that a handler raised."""
+    return server.process.returncode < 0 and not last_traceback(server.output("stderr"))
 
 
 @pytest.mark.milestone(4)

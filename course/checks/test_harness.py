@@ -6,10 +6,12 @@ They leave nothing behind, also when they are killed, and need nothing but this 
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
 import time
+import types
 
 import psutil
 import pytest
@@ -26,9 +28,11 @@ from tests.harness import (
     exchange,
     format_request,
     get,
+    last_traceback,
     parse_reply,
     wait_until,
 )
+from tests.processes import check_status, is_refused
 
 START_A_SERVER = """
 import sys, time
@@ -260,6 +264,59 @@ def test_a_server_that_works_for_a_long_time_gets_it(monkeypatch):
         f"{READ}{work}connection.sendall(b'HTTP/1.0 200 OK\\r\\n\\r\\n')\nsys.exit()"
     ) as server:
         assert get(server).status == 200
+
+
+# What a server in Node.js says of an error that it does not handle, from its middle on.
+NODE = """
+Error: read ECONNRESET
+    at TCP.onStreamRead (node:internal/stream_base_commons:217:20)
+Emitted 'error' event on Socket instance at:
+    at emitErrorNT (node:internal/streams/destroy:151:8)
+    at emitErrorCloseNT (node:internal/streams/destroy:116:3)
+    at process.processTicksAndRejections (node:internal/process/task_queues:82:21) {
+  errno: -104,
+  code: 'ECONNRESET',
+  syscall: 'read'
+}
+
+Node.js v20.20.2
+"""
+
+
+def test_the_last_words_of_a_server_in_another_language_name_its_error():
+    with running(f"sys.stderr.write({NODE!r})\nsys.exit(1)") as server:
+        connect(server).close()
+        assert "Error: read ECONNRESET\n" in server.state(seconds=PATIENCE)
+
+
+def test_a_traceback_may_have_an_empty_line():
+    """Python shows one below the line of a function in whose first moment a signal came."""
+    lines = [
+        "Traceback (most recent call last):",
+        '  File "server.py", line 499, in close',
+        "    def close(self):",
+        "",
+        "KeyboardInterrupt",
+    ]
+    assert last_traceback(["before", *lines, "after"]) == lines
+
+
+def test_a_full_queue_is_no_refusal(monkeypatch):
+    monkeypatch.setattr("tests.processes.SOON", 0.1)
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
+        server = types.SimpleNamespace(address=listener.getsockname())
+        assert [is_refused(server) for _ in range(5)] == [False] * 5
+    assert is_refused(server)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="it needs os.fork")
+def test_a_server_that_does_not_stop_is_shown_with_its_children():
+    with running("import os\nif os.fork() == 0: time.sleep(60)") as server:
+        connect(server).close()
+        wait_until(lambda: psutil.Process(server.pid).children(), "There is no child.")
+        [child] = psutil.Process(server.pid).children()
+        with pytest.raises(AssertionError, match=rf"these are its children: \[{child.pid}\]"):
+            check_status(server, 0.1)
 
 
 def test_a_refused_connection_says_what_became_of_the_server():
