@@ -28,6 +28,7 @@ from tests.processes import (
     check_end,
     check_no_traceback,
     check_prints_once,
+    check_status,
     children,
     who_answers,
 )
@@ -372,7 +373,7 @@ def test_ctrl_c_ends_the_server_while_a_child_serves(start, gate, whom):
         else:
             os.killpg(server.pid, signal.SIGINT)
         gate.open()
-        check_end(server)
+        check_status(server)
     wait_until(
         lambda: not is_at_work(request.pid),
         f"Ctrl-C has ended the server, and its child, process {request.pid}, is still at work.",
