@@ -91,9 +91,12 @@ def check_gone(server, pid, hint):
     assert pid not in children(server), f"Process {pid} {state}. {hint}"
 
 
-def check_no_traceback(server, event):
-    """Check that a server printed no traceback, because an event, in words, is no mistake."""
-    traceback = last_traceback(server.output("stderr"))
+def check_no_traceback(server, event, since=0):
+    """Check that a server printed no traceback, because an event, in words, is no mistake.
+
+    since: how many lines of stderr are old.
+    """
+    traceback = last_traceback(server.output("stderr")[since:])
     assert not traceback, (
         f"{event} is no mistake of the server, so it should print no traceback:\n"
         + "\n".join(traceback)

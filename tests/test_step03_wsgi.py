@@ -149,7 +149,7 @@ def assert_refused(server, target, what):
         reply = get(server, target)
     except AssertionError as problem:
         raise AssertionError(
-            f"The application sent {what}. That is to become a 500, but no answer came. {problem}"
+            f"The application sent {what}. That is to become a 500, but none came. {problem}"
         ) from None
     assert reply.status == 500, (
         f"The application sent {what}. The client got {reply.status} with the headers "
