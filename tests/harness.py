@@ -134,7 +134,8 @@ class Server:
             return (
                 "The server runs, but its first line of output did not come: 'Listening on ' and "
                 "the address. Did you flush it? What Python prints into a pipe stays in a buffer, "
-                f"unless print gets flush=True.\n{self.report()}"
+                f"unless print gets flush=True. How that line looks stands in {CONTRACT}.\n"
+                f"{self.report()}"
             )
         report = self.report()
         for line in self.output("stderr"):

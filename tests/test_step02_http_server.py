@@ -554,7 +554,13 @@ def test_a_body_may_arrive_long_after_its_head(server):
             "method is (RFC 9112, section 6), so read a request to its end before you answer.",
         )
         connection.sendall(b"67890")
-        status = read_reply(connection).status
+        try:
+            status = read_reply(connection).status
+        except AssertionError as error:
+            raise AssertionError(
+                "All 10 bytes of the body have come. Read as many as Content-Length says, and not "
+                f"on to the end of the stream, because a client waits for its answer. {error}"
+            ) from None
     assert status == 200, f"GET / with a body got {status}, not 200, after its body."
 
 

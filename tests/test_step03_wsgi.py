@@ -76,6 +76,20 @@ def query(**values):
     return "?" + urllib.parse.urlencode(values)
 
 
+def described(reply):
+    """Return a sentence about the body that came, and about its end, if that is wrong."""
+    came = f"{bytes(reply.body[:200])!r} came"
+    if reply.is_whole:
+        return f"{came}."
+    if reply.header("Transfer-Encoding") is None:
+        return f"{came}, which does not end where its headers say."
+    return (
+        f"{came}, and its chunks do not end as they should. A chunk is its size in hexadecimal "
+        "digits, CR LF, the piece and CR LF, and the last one has the size 0: RFC 9112, section "
+        "7.1."
+    )
+
+
 def take_json(server, target, reply):
     """Return what the JSON of a page stands for."""
     assert reply.status == 200, (
@@ -196,7 +210,8 @@ def test_an_application_is_a_function_a_method_a_class_or_an_object(shared, appl
     assert (reply.status, reply.body) == (200, b"Hello"), (
         f"apps:{application} is a callable, so it is an application, but it gave {reply.status} "
         f"and {bytes(reply.body)!r}. The server must only call it, with two arguments in their "
-        "order, because how it names them is the application's own choice."
+        "order, because how it names them is the application's own choice. What comes back need "
+        "not be a list, and may have no len()."
     )
 
 
@@ -520,7 +535,9 @@ def test_the_headers_wait_for_the_first_piece_that_is_not_empty(server):
         "start_response with exc_info replaces all earlier headers, but these were sent: "
         f"{reply.headers}."
     )
-    assert reply.body == b"the second answer", f"The body was {reply.body!r}."
+    assert reply.body == b"the second answer", (
+        f"The application made the body b'the second answer', and {described(reply)}"
+    )
 
 
 @pytest.mark.lesson("start_response")
@@ -546,7 +563,9 @@ def test_a_body_that_is_not_one_piece_comes_whole(server, page, body):
         f"Content-Length is {reply.header('Content-Length')}, but the body has {len(body)} bytes. "
         "At the first piece the server knows the length only if no other piece can follow."
     )
-    assert (reply.body, reply.is_whole) == (body, True), f"The body was {reply}, not {body!r}."
+    assert (reply.body, reply.is_whole) == (body, True), (
+        f"The application made the body {body!r}, and {described(reply)}"
+    )
 
 
 @pytest.mark.lesson("the-end-of-the-body")
@@ -610,7 +629,9 @@ def test_each_piece_leaves_before_the_application_makes_the_next(server, tmp_pat
         rest, is_whole = read_body(response)
         response.close()
     assert (body + rest, is_whole) == (b"first, second", True), (
-        f"The second piece is missing: {body + rest!r}"
+        f"{response.status} and {body + rest!r} came, not 200 and b'first, second'. Both pieces "
+        "leave, whether the application yields them, or sends them by the function write(), which "
+        "start_response returns."
     )
 
 
@@ -957,7 +978,9 @@ def test_a_client_of_HTTP_1_1_is_told_where_the_body_ends(server, page, body):
         "Without Content-Length or Transfer-Encoding: chunked the end of the connection ends the "
         "body, so one that is cut looks whole: RFC 9112, section 6.3."
     )
-    assert (reply.body, reply.is_whole) == (body, True), f"The body was {reply}, not {body!r}."
+    assert (reply.body, reply.is_whole) == (body, True), (
+        f"The application made the body {body!r}, and {described(reply)}"
+    )
 
 
 @pytest.mark.lesson("the-end-of-the-body")
