@@ -19,7 +19,7 @@ import pytest
 from course.facts import STAGES, file_of_tests, folder_of, headings
 from course.facts import section as text_of
 from course.language import _, wrap
-from tests.harness import ROOT, STEPS
+from tests.harness import CONTRACT, ROOT, STEPS
 
 RUNNABLE = [step for step in STEPS if hasattr(os, "fork") or step < "step04"]
 MINE = ROOT / "mine"
@@ -31,11 +31,14 @@ TRIES = 3  # how many new tests of a step are tried to see whether a server has 
 NOT_RUN = "not run"
 RULE = {"rule", "hint"}  # names of a test's parameter that says why
 # Words of the harness that say what has happened, whatever the test is about. The first counts.
-SITUATIONS = [
+NOT_STARTED = [
     "before it printed its first line",
     "but its first line of output did not come",
     "The first line that the server printed is ",
     "The server does not take the argument ",
+]
+SITUATIONS = [
+    *NOT_STARTED,
     "was refused, because nobody listens there.",
     " Its last traceback:",
     " Its last lines on standard error:",
@@ -85,7 +88,8 @@ def milestones_of(module):
 class Loop:
     """Run the tests of each step in the order of its milestones, as far as these are complete.
 
-    After a test that fails the rest of its milestone is run, and the later ones are not.
+    After a test that fails the rest of its milestone is run, and the later ones are not. If the
+    first test of all could not start the server, no other is run.
     """
 
     seconds_red = MOST_SECONDS_RED
@@ -122,6 +126,12 @@ class Loop:
         milestones = self.milestones.get(step, [])
         return bool(milestones) and all(m.is_complete or m.is_armour for m in milestones)
 
+    def cannot_start(self, step):
+        """Return whether the first test that failed could not start the server, and none passed."""
+        report, _since = self.failures.get(step, (None, None))
+        passed = any(milestone.count("passed") for milestone in self.milestones[step])
+        return report and not passed and situation(message_of(report)) in NOT_STARTED
+
     def number_of_idea(self, step):
         """Return the number of the milestone that completes the idea, if armour follows it."""
         idea = [m.number for m in self.milestones[step] if not m.is_armour]
@@ -134,8 +144,9 @@ class Loop:
     @pytest.hookimpl(tryfirst=True)  # before any fixture
     def pytest_runtest_setup(self, item):
         report, seconds = self.failures.get(item.module.STEP, (None, math.inf))
+        is_late = time.monotonic() > seconds + self.seconds_red
         is_later = report and self.number_of(item) > self.number_of(report)
-        if is_later or time.monotonic() > seconds + self.seconds_red:
+        if is_late or is_later or self.cannot_start(item.module.STEP):
             pytest.skip(NOT_RUN)
 
     @pytest.hookimpl(tryfirst=True)  # before pytest shows its own traceback
@@ -215,6 +226,8 @@ class Check(Loop):
         section = self.tests[report.nodeid][2]
         if self.stage:
             section = page_of(step, milestone.number)
+        if report.when == "setup" and self.cannot_start(step):
+            section = CONTRACT
         print(_("\nThe first test that fails, in the order in which one learns:\n"))
         print(f"    {name}\n")
         print(*(f"    {line}".rstrip() for line in hint_of(report)), sep="\n")
@@ -516,9 +529,7 @@ def hint_of(report):
     In another language than English hints precede it: what is asked for, and what has happened. And
     what became of the server follows, if the report knows it.
     """
-    crash = getattr(report.longrepr, "reprcrash", None)
-    message = crash.message if crash else str(report.longrepr)
-    message = message.removeprefix("AssertionError: ").partition("\nassert ")[0]
+    message = message_of(report)
     if message.startswith("Failed: Timeout"):
         message = too_slow(report.nodeid, MOST_SECONDS_OF_A_TEST)
     states = [text for title, text in report.sections if title == "the server"]
@@ -527,6 +538,13 @@ def hint_of(report):
     test = report.nodeid.partition("::")[2].partition("[")[0]
     rule = dict(report.user_properties).get("rule", "")
     return [*translated(test), *translated(rule), *translated(happened), *lines]
+
+
+def message_of(report):
+    """Return the message of a failed test alone."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    message = crash.message if crash else str(report.longrepr)
+    return message.removeprefix("AssertionError: ").partition("\nassert ")[0]
 
 
 def situation(text):

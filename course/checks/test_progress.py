@@ -263,6 +263,23 @@ def test_a_file_that_is_no_program_is_named(course, tmp_path):
     assert_one_line(done, "is no program", "such as 'node server.js'")
 
 
+@pytest.mark.parametrize(
+    ("step", "text", "page"),
+    [
+        ("02", "import nothing_here", "README.md#what-your-server-must-do-to-be-tested"),
+        ("03", "raise SystemExit(f'unknown: {sys.argv[1]}')", "step03_wsgi/README.md#"),
+    ],
+)
+def test_on_a_server_that_does_not_start_one_test_is_run(course, step, text, page):
+    (course / "mine").mkdir()
+    (course / "mine" / "server.py").write_text(f"import sys; {text}")
+    shown = loop(course, step).stdout
+    assert f"    Read: {page}" in shown
+    first, *others = shown.partition(", so far:\n\n")[2].partition("\n\n")[0].splitlines()
+    assert re.search(r"^    --   0 of .* \(\d+ not run\)$", first), shown
+    assert others and all(line.startswith("       not run  ") for line in others), shown
+
+
 @pytest.mark.parametrize("step", STEPS[1:])
 def test_check_is_red_at_first_and_says_what_to_do_next(course, step):
     loop(course, step[4:6], "--start")
