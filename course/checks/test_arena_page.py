@@ -99,6 +99,8 @@ def renew(page):
     wait_until(lambda: page.locator(".ended:not(:empty)").count() == 4, "They do not stop.")
     page.keyboard.press("r")
     wait_until(lambda: page.locator(".ended:not(:empty)").count() == 0, "They do not start.")
+    zombies = page.locator(".zombies dd")
+    wait_until(lambda: {*zombies.all_text_contents()} == {"0"}, "It still counts what was before.")
 
 
 def labels(page, lane, state):
@@ -356,6 +358,8 @@ def test_a_saved_minute_plays_with_no_server_behind_it(arena, show, tmp_path):
     renew(page)
     page.keyboard.press("b")
     wait_until(lambda: number(page, "step04_fork", "zombies") == 50, "There are no fifty zombies.")
+    quiet = "no client is here"
+    wait_until(lambda: twin(page, "step05_zombies") == quiet, "Step 5 is still busy.")
     live = page.evaluate("lifelines.newest")
     with page.expect_download() as download:
         page.click("#save")
@@ -372,7 +376,7 @@ def test_a_saved_minute_plays_with_no_server_behind_it(arena, show, tmp_path):
         assert page.evaluate("lifelines.newest") >= live
         assert number(page, "step04_fork", "zombies") == 50
         assert page.evaluate(BARS, ["step04_fork", "zombie"]) == 50
-        assert twin(page, "step05_zombies") == "no client is here"
+        assert twin(page, "step05_zombies") == quiet
         page.keyboard.press("l")
         wait_until(lambda: not page.evaluate("lifelines.paused"), "It does not play again.")
 
