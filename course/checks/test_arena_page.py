@@ -301,9 +301,9 @@ def test_on_a_phone_one_lane_is_shown_alone(arena, show, page):
 def test_who_prefers_less_motion_gets_two_drawings_a_second(arena, show, page):
     page.emulate_media(reduced_motion="reduce")
     show(arena)
-    times = page.evaluate(TIMES, 4)
+    times = sorted({*page.evaluate(TIMES, 6)})  # what has a new size is drawn again at its time
     gaps = [after - before for before, after in itertools.pairwise(times)]
-    assert min(gaps) > 0.45, f"It moves every {gaps} seconds."
+    assert len(gaps) > 1 and min(gaps) > 0.45, f"It moves every {gaps} seconds."
 
 
 def test_print_shows_the_lanes_and_no_buttons(arena, show, page):
