@@ -92,11 +92,9 @@ format: ## lay all Python files out in the common style
 	$(VENV)/bin/ruff format
 
 # A check may run all tests of a step: on a busy machine they take longer than one test may.
-# Two or three of the 2,600 may fail there by chance: they are tried again, and what they said is shown.
-AGAIN = --reruns 1 --max-suite-reruns 3 --rerun-show-tracebacks
 checks: ## run the checks that keep the course true
 	@$(INSTALL) $(FOR_CHECKS)
-	$(PYTEST) course/checks -rfEs $(SEVERAL) --timeout 400 $(AGAIN)
+	$(PYTEST) course/checks -rfEs $(SEVERAL) --timeout 400
 
 notebooks: ## run all notebooks, and compare what they show with what is stored
 	@$(INSTALL) $(FOR_LAB)
