@@ -130,7 +130,7 @@ class Loop:
         """Return whether the first test that failed could not start the server, and none passed."""
         report, _since = self.failures.get(step, (None, None))
         passed = any(milestone.count("passed") for milestone in self.milestones[step])
-        return report and not passed and situation(message_of(report)) in NOT_STARTED
+        return bool(report) and not passed and situation(message_of(report)) in NOT_STARTED
 
     def number_of_idea(self, step):
         """Return the number of the milestone that completes the idea, if armour follows it."""

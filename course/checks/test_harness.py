@@ -32,7 +32,7 @@ from tests.harness import (
     parse_reply,
     wait_until,
 )
-from tests.processes import check_status, is_refused
+from tests.processes import check_no_traceback, check_status, is_refused
 
 START_A_SERVER = """
 import sys, time
@@ -299,6 +299,28 @@ def test_a_traceback_may_have_an_empty_line():
         "KeyboardInterrupt",
     ]
     assert last_traceback(["before", *lines, "after"]) == lines
+
+
+def test_an_older_traceback_is_blamed_on_nobody():
+    lines = ["Traceback (most recent call last):", "KeyError: '/'"]
+    server = types.SimpleNamespace(output=lambda name: lines)
+    check_no_traceback(server, "A client that goes", since=len(lines))
+    with pytest.raises(AssertionError, match="A client that goes is no mistake"):
+        check_no_traceback(server, "A client that goes")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="it needs os.fork")
+def test_a_handler_that_raises_is_no_missing_handler():
+    from tests.test_step05_zombies import was_killed
+
+    with running("raise KeyboardInterrupt") as server:
+        connect(server).close()
+        assert server.wait() == -signal.SIGINT
+        assert not was_killed(server)
+    with running("import os\nos.kill(os.getpid(), 15)") as server:
+        connect(server).close()
+        assert server.wait() == -signal.SIGTERM
+        assert was_killed(server)
 
 
 def test_a_full_queue_is_no_refusal(monkeypatch):

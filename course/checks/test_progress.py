@@ -420,6 +420,13 @@ It is normal that tests fail at first, so build on and check again.
     )
 
 
+def test_a_server_that_does_not_start_in_one_test_gets_the_others(small):
+    file = small / "tests" / "test_step04_fork.py"
+    change(file, "It is not there yet.", "It ended before it printed its first line.")
+    _, were_run = check_small(small, "test_a test_b test_d")
+    assert were_run == ["test_a", "test_b", "test_c", "test_d"]
+
+
 def test_with_the_idea_complete_check_is_not_red_and_goes_on(small):
     done, were_run = check_small(small, "test_a test_b test_c test_d")
     assert done.returncode == 0 and were_run[-1] == "test_e"
