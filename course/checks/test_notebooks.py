@@ -434,8 +434,11 @@ def test_a_notebook_runs_in_jupyterlab_and_shows_its_pictures(course, tmp_path):
         url = found[1]
         browser = tool.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         page = browser.new_page()
+        page.add_locator_handler(  # "Select Kernel", which comes at any moment, or never
+            page.locator(".jp-Dialog .jp-mod-accept"), lambda button: button.click()
+        )
         kernel = {"path": "mine-notebooks/01_echo_socket.ipynb", "type": "notebook", "name": ""}
-        kernel |= {"kernel": {"name": "python3"}}  # it runs already, so nobody is asked for one
+        kernel |= {"kernel": {"name": "python3"}}  # it runs already, so mostly nobody is asked
         assert page.request.post(f"{url}/api/sessions?token={token}", data=kernel).status == 201
         page.goto(f"{url}/lab/tree/mine-notebooks/01_echo_socket.ipynb?token={token}")
         page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(timeout=60_000)
