@@ -30,6 +30,8 @@ def build(language):
     command += ["-c", ROOT / "book", "-D", f"language={LANGUAGES[language]}"]
     command += ["-D", f"html_title={WORDS[language]['title']}"]
     command += ["-d", BUILD / "doctrees" / language, source, FOLDERS[language]]
+    if not (FOLDERS[language] / "searchindex.js").exists():  # the build before did not come so far:
+        command.append("--write-all")  # an index of some pages would be a warning
     # Sphinx ends at once if a machine lacks the locale that is set.
     subprocess.run(command, cwd=ROOT, env=os.environ | {"LC_ALL": "C"}, check=True)
 

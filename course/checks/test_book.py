@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from book.__main__ import BUILD, SITE
+from book.__main__ import BUILD, FOLDERS, SITE, build
 from book.diagrams import FOLDER, diagrams
 from book.differences import explanations, find_block, find_line, find_lines, rows_of
 from book.pages import Sources
@@ -115,6 +115,17 @@ def read(name):
     """Return a page of the book without what its scripts hold."""
     text = (SITE / name).read_text("utf-8")
     return re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL)
+
+
+def test_a_build_that_was_interrupted_is_made_whole_by_the_next_one(tmp_path, monkeypatch):
+    commands = []
+    monkeypatch.setattr("book.__main__.write_sources", lambda *_: None)
+    monkeypatch.setitem(FOLDERS, "en", tmp_path)
+    monkeypatch.setattr(subprocess, "run", lambda command, **_: commands.append(command))
+    build("en")
+    (tmp_path / "searchindex.js").touch()  # what Sphinx writes last
+    build("en")
+    assert ["--write-all" in command for command in commands] == [True, False]
 
 
 def test_each_link_of_the_book_leads_to_a_page_and_a_place(book):
