@@ -33,7 +33,7 @@ html_show_copyright = False
 html_use_index = False
 html_domain_indices = False
 html_search_language = "en"  # it finds Chinese words, too
-copybutton_selector = "div.highlight-sh pre, div.highlight-python pre, div.cell_input pre"
+copybutton_selector = ":is(.highlight-sh, .highlight-python, .highlight-py, .cell_input) pre"
 
 # What the theme writes, with so much around it that no text of ours is meant, and what we write.
 WORDS_OF_THEME = {

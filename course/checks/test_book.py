@@ -71,7 +71,8 @@ FRAME = """() => {
 }"""
 
 # The beginnings of the blocks of Python, and of diffs, that are too narrow for their lines.
-SCROLLING = """[...document.querySelectorAll(":is(.highlight-python, .highlight-diff) pre")]
+CODE = ":is(.highlight-python, .highlight-py, .highlight-diff) pre"
+SCROLLING = f"""[...document.querySelectorAll("{CODE}")]
   .filter(block => block.scrollWidth > block.clientWidth)
   .map(block => block.textContent.slice(0, 40))"""
 
@@ -477,15 +478,22 @@ def test_a_diff_page_unfolds_what_is_the_same(site, page):
 
 
 @needs_chromium
-def test_a_command_has_a_button_that_copies_it(site, page):
-    page.goto(f"{site}/index.html")
-    block = page.locator(".highlight-sh", has_text="client.py hello")
+@pytest.mark.parametrize(
+    ("name", "kind", "words"),
+    [
+        ("index.html", "sh", "client.py hello"),
+        ("step02_http_server/STAGES.html", "py", "Send each argument"),
+    ],
+)
+def test_what_one_types_or_saves_has_a_button_that_copies_it(site, page, name, kind, words):
+    page.goto(f"{site}/{name}")
+    block = page.locator(f".highlight-{kind}", has_text=words)
+    code = block.locator("pre").inner_text().strip()
     block.hover()
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     block.get_by_role("button", name="Copy").click()
     copied = "navigator.clipboard.readText()"
-    command = "python3 step01_echo_socket/client.py hello"
-    wait_until(lambda: page.evaluate(copied).strip() == command, "The button copies nothing.")
+    wait_until(lambda: page.evaluate(copied).strip() == code, "The button copies nothing.")
 
 
 @needs_chromium
