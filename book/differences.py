@@ -406,6 +406,8 @@ def diff_page(step, stage, language, link):
     before = None if is_first else folder_before(step, stage)
     files, same = files_of(before, folder_of(step, stage))
     texts = [] if is_first else explanations(step, stage, language)
+    if not stage and STAGES[step] > 1:  # those of its new file stand on the page of armour
+        texts = texts + explanations(step, STAGES[step], language)
     places = place_explanations(texts, files)
     parts = ["---\nhide-toc: true\n---\n" + first_lines(step, stage, language, link)]
 
