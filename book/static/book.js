@@ -59,3 +59,6 @@ addEventListener("DOMContentLoaded", () => {
     if (part.scrollWidth > part.clientWidth) part.tabIndex = 0;
   }
 });
+
+// A page that was opened as a file may not read others, so its search shows no excerpts of them.
+if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;

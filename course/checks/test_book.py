@@ -396,6 +396,14 @@ def test_the_search_finds_a_word_in_both_languages(site, page, folder, word, wan
 
 
 @needs_chromium
+def test_the_search_of_a_book_that_was_opened_as_a_file_complains_of_nothing(book, page):
+    page.goto(f"{(SITE / 'search.html').as_uri()}?q=zombie")
+    page.get_by_text("Search finished, found").wait_for()
+    assert page.locator("ul.search li a").count() > 10
+    assert not page.complaints, f"The browser's console shows: {page.complaints}"
+
+
+@needs_chromium
 @pytest.mark.parametrize(
     ("clicks", "answer"),
     [
