@@ -151,6 +151,21 @@ def parts(page):
     return dict(zip(headings(page), pieces, strict=True))
 
 
+def parts_with_questions(page):
+    """Return the parts of a page, those of a notebook with the questions that only its code asks.
+
+    Such a question is the comment at PREDICTION. Its Chinese stands in the prose before the cell.
+    """
+    found = parts(page)
+    if page.suffix == ".ipynb":
+        for cell in json.loads(page.read_text("utf-8"))["cells"]:
+            if cell["cell_type"] == "markdown":
+                key = cell["id"]
+            elif asked := re.search(r"^PREDICTION = None  # .+", "".join(cell["source"]), re.M):
+                found[key] += f"\n{asked[0]}"
+    return found
+
+
 def fingerprint(text):
     """Return eight digits that are others as soon as the prose of a text is another.
 
@@ -185,7 +200,8 @@ def changed(page):
     What has no fingerprint has not been read at all.
     """
     stored = read_fingerprints().get(name_of(page), {})
-    return [key for key, text in parts(page).items() if stored.get(key) != fingerprint(text)]
+    known = parts_with_questions(page)
+    return [key for key, text in known.items() if stored.get(key) != fingerprint(text)]
 
 
 def translated_pages():
@@ -244,7 +260,7 @@ def mark_as_read(page, anchor=""):
     """
     stored = read_fingerprints()
     table = stored.setdefault(name_of(page), {})
-    known = parts(page)
+    known = parts_with_questions(page)
     for key in [anchor] if anchor else known.keys() - lag_behind(page):
         table[key] = fingerprint(known[key])
     stored[name_of(page)] = {key: table[key] for key in known if key in table}

@@ -91,10 +91,14 @@ def substance(cell):
     return f"{text}(a picture, drawn by {drawn})\n" if drawn else text
 
 
-def drawn_by(cell):
-    """Return a short hash of what draws a cell's picture: its code, pictures.py and the style."""
+def drawn_by(cells):
+    """Return a short hash of what draws the picture of the last of an experiment's cells.
+
+    That is its code and that of the cells before it, pictures.py and the style.
+    """
+    code = [cell.source.encode() for cell in cells if cell.cell_type == "code"]
     sources = [FOLDER / "pictures.py", FOLDER / "course.mplstyle"]
-    data = b"".join([cell.source.encode(), *(path.read_bytes() for path in sources)])
+    data = b"".join([*code, *(path.read_bytes() for path in sources)])
     return hashlib.sha256(data).hexdigest()[:12]
 
 
@@ -166,9 +170,10 @@ def run(path):
     except (CellExecutionError, CellTimeoutError, RuntimeError) as failure:  # the kernel died
         error = f"{f'cell {began[-1]}' if began else 'the start of its kernel'}:\n{failure}"
     fresh.cells = [cell for cell in fresh.cells if "hidden" not in cell.metadata]
-    for cell in fresh.cells:
-        if has_picture(cell):
-            cell.metadata["drawn_by"] = drawn_by(cell)
+    for part in experiments(fresh.cells):
+        for number, cell in enumerate(part, 1):
+            if has_picture(cell):
+                cell.metadata["drawn_by"] = drawn_by(part[:number])
     clean(fresh)
     return stored, fresh, error
 

@@ -213,7 +213,7 @@ def process_tree():
             arrow(left + 75, 87, left + 75, 118),
             box(left + 10, 120, 130, 40, "the shell"),
             arrow(left + 75, 162, left + 75, 193, GRAY if ended else "black", ended),
-            box(left + 10, 195, 130, 40, "the server", GRAY if ended else SERVED, ended),
+            box(left + 10, 195, 130, 40, "the server", GRAY if ended else WAITS, ended),
             box(left + 10, 270, 130, 40, "child, ended", GRAY if ended else ZOMBIE, ended),
             box(left + 240, 270, 180, 40, "child, still at work", SERVED),
         ]

@@ -30,6 +30,8 @@ from IPython.display import display
 # A notebook runs in its own folder, whoever starts its kernel: JupyterLab, an editor, a check.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from pictures import OTHER as OTHER
+from pictures import PART as PART
 from pictures import SERVED as SERVED
 from pictures import WAITS as WAITS
 from pictures import ZOMBIE as ZOMBIE
@@ -106,7 +108,7 @@ def compare(prediction, outcome, unit=""):
     """
     if prediction is None:
         text = _("It was {came}.")
-    elif prediction == outcome:
+    elif prediction == outcome or str(prediction).casefold() == str(outcome).casefold():
         text = _("You predicted {prediction}, and it was {came}: right.")
     elif is_close(prediction, outcome):
         text = _("You predicted {prediction}, and it was {came}: close.")
@@ -118,8 +120,8 @@ def compare(prediction, outcome, unit=""):
 
 def is_close(prediction, outcome):
     """Return whether a prediction of what is measured is within a fifth of it."""
-    is_number = isinstance(prediction, int | float)
-    return is_number and isinstance(outcome, float) and abs(prediction / outcome - 1) <= 0.2
+    is_measured = isinstance(prediction, int | float) and isinstance(outcome, float)
+    return is_measured and abs(prediction - outcome) <= 0.2 * abs(outcome)
 
 
 def check(function, step, milestone, file="server.py"):

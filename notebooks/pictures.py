@@ -12,7 +12,8 @@ from IPython.display import display
 from PIL import Image
 
 WAITS, SERVED, ZOMBIE = "#F2B84B", "#2F6DB5", "#8E1B16"
-# Of lines that have no such meaning: the first is the one that matters, and the darkest.
+PART, OTHER = "#6b6b6b", "#d9d9d9"  # of what has no such meaning: bars, parts of a message
+# Of lines that have none: the first is the one that matters, and the darkest.
 LINES = [("black", "-", "o"), ("#6b6b6b", "--", "s"), ("#949494", ":", "^")]
 COLORS = 32  # of a stored picture: more would make the file larger, and show no more
 
@@ -50,7 +51,7 @@ def plot_lines(title, x_label, y_label, lines, alt, colors=None, steps=False, lo
     show(figure, alt)
 
 
-def plot_bars(title, x_label, panels, alt, form="{:.1f}", color=SERVED):
+def plot_bars(title, x_label, panels, alt, form="{:.1f}", color=PART):
     """Draw a bar with its number for each name, in panels that share their axis.
 
     panels: a dict from the title of each panel to a dict from names to numbers.

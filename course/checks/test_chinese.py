@@ -4,6 +4,7 @@ A section whose English has moved on says so in its first line, and so does a wh
 edited: see BEHIND and PAGE_BEHIND in course/facts.py.
 """
 
+import json
 import os
 import re
 from collections import Counter
@@ -191,6 +192,16 @@ def test_a_link_to_a_page_with_other_headings_stays(tmp_path):
 def test_a_fingerprint_is_of_what_is_translated(text, is_same):
     known = "One [link](A.md) is here.\n\n```sh\nrun  # why\n```\n"
     assert (chinese.fingerprint(text) == chinese.fingerprint(known)) == is_same
+
+
+def test_a_question_that_only_the_code_of_a_notebook_asks_counts_with_the_prose_before_it(tmp_path):
+    page = tmp_path / "1.ipynb"
+    code = "PREDICTION = None  # how many?\nCLIENTS = 2  # the knob"
+    cells = [{"id": key, "cell_type": "markdown", "source": [key]} for key in ("one", "two")]
+    cells.insert(1, {"id": "run", "cell_type": "code", "source": code.splitlines(True)})
+    page.write_text(json.dumps({"cells": cells}))
+    found = chinese.parts_with_questions(page)
+    assert found == {"one": "one\nPREDICTION = None  # how many?", "two": "two"}
 
 
 def test_measured_numbers_and_diffs_have_no_fingerprint():

@@ -194,6 +194,25 @@ def test_a_notebook_speaks_chinese_in_a_chinese_locale():
     assert done.stdout.decode() == "你猜的是 3，结果正是 3 秒：猜对了。\n"
 
 
+def test_a_prediction_is_compared_with_what_came():
+    said = {
+        "None, 7": "It was 7.",
+        "7, 7": "You predicted 7, and it was 7: right.",
+        "'7', 7": "You predicted 7, and it was 7: right.",
+        "'At once', 'at once'": "You predicted At once, and it was at once: right.",
+        "8, 7": "You predicted 8, but it was 7.",
+        "0.9, 0.8": "You predicted 0.9, and it was 0.8: close.",
+        "0.4, 0.0": "You predicted 0.4, but it was 0.0.",
+        "'soon', 0.8": "You predicted soon, but it was 0.8.",
+    }
+    code = "\n".join(["from lab import compare", *(f"compare({pair})" for pair in said)])
+    command = [sys.executable, "-c", code]
+    english = os.environ | {"LANGUAGE": "en"}
+    assert subprocess.check_output(command, cwd=NOTEBOOKS, env=english, text=True).splitlines() == [
+        *said.values()
+    ]
+
+
 def test_each_unit_of_a_prediction_can_be_translated():
     code = "\n".join(cell.source for book in BOOKS.values() for cell in book.cells)
     units = set(re.findall(r'^ *compare\(PREDICTION, .+, "([^"]+)"\)', code, re.MULTILINE))
@@ -233,12 +252,14 @@ def test_only_an_experiment_that_shows_something_else_is_stored(tmp_path, capsys
 
 
 def test_a_picture_is_drawn_again_when_its_code_has_changed(tmp_path):
-    draw = "plot_lines('{}', 'x', 'y', {{'': ([1, 2], [1, 2])}}, 'A line that climbs.')"
-    path = a_notebook(tmp_path, "from lab import plot_lines", "## One", draw.format("Right"))
+    title = "title = '{}'"  # in a cell before the one that draws
+    draw = "plot_lines(title, 'x', 'y', {'': ([1, 2], [1, 2])}, 'A line that climbs.')"
+    cells = ["from lab import plot_lines", "## One", title.format("Right"), draw]
+    path = a_notebook(tmp_path, *cells)
     assert notebooks.check(path, write=True) is None
     assert notebooks.check(path, write=False) is None
     book = nbformat.read(path, as_version=4)
-    before, book.cells[-1].source = book.cells[-1].outputs, draw.format("Bananas")
+    before, book.cells[-2].source = book.cells[-1].outputs, title.format("Bananas")
     nbformat.write(book, path)
     assert "(a picture, drawn by " in notebooks.check(path, write=False)
     assert notebooks.check(path, write=True) is None
