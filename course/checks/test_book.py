@@ -70,6 +70,11 @@ FRAME = """() => {
   return said.map((words) => words.trim());
 }"""
 
+# The parts of a page that are too narrow for their lines or pictures.
+CUT = """[...document.querySelectorAll("article :is(pre, p)")]
+  .filter(part => part.scrollWidth > part.clientWidth)
+  .map(part => part.outerHTML.slice(0, 80))"""
+
 # The beginnings of the blocks of Python, and of diffs, that are too narrow for their lines.
 CODE = ":is(.highlight-python, .highlight-py, .highlight-diff) pre"
 SCROLLING = f"""[...document.querySelectorAll("{CODE}")]
@@ -468,6 +473,20 @@ def test_paper_has_what_is_folded_in_a_diff(site, page):
     folded = fold.bounding_box()["height"]
     page.emulate_media(media="print")
     assert fold.bounding_box()["height"] > 2 * folded
+
+
+@needs_chromium
+def test_paper_has_each_answer_and_the_whole_of_what_scrolls(site, page):
+    page.set_viewport_size({"width": 700, "height": 1000})  # A4 without its margins
+    page.goto(f"{site}/step05_zombies/index.html")
+    folded = page.locator("article details:not(.lifelines *) > :not(summary)").all()
+    assert len(folded) > 5
+    assert not any(part.is_visible() for part in folded)
+    cut = page.evaluate(CUT)
+    assert any("<pre" in part for part in cut) and any("<img" in part for part in cut)
+    page.emulate_media(media="print")
+    assert all(part.is_visible() for part in folded)
+    assert not page.evaluate(CUT)
 
 
 @needs_chromium
