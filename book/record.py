@@ -3,7 +3,7 @@
     python -m book.record [STEP ...]
 
 STEP is such as step04_fork; without one, all are played. The pictures need Chromium or Chrome, and
-playwright.
+playwright, which make lint installs.
 """
 
 import argparse
