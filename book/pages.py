@@ -49,6 +49,7 @@ WORDS = {
         "ideas": "Index of ideas",
         "contributing": "Contributing",
         "diagram": "Diagram: {}",
+        "both": "[Both versions side by side](diff.md).",
         "only": "This page is in Chinese only.",
         "behind": "",
     },
@@ -82,6 +83,7 @@ WORDS = {
         "ideas": "概念索引",
         "contributing": "参与贡献",
         "diagram": "图：{}",
+        "both": "[两个版本并排对照](diff.md)。",
         "only": "本页只有英文。",
         "behind": "请以[英文版]({})为准。",
     },
@@ -93,6 +95,7 @@ BLOCK_OR_LINK = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 WORDS_OF_PICTURE = re.compile(r"!\[[^]]*\]\(")
+DIFF = re.compile("^## (?:The diff|差异)$", re.MULTILINE)
 WIDTH = re.compile(r'<svg [^>]*\bwidth="([\d.]+)"')
 LAGS = re.compile(f"^({BEHIND}|{PAGE_BEHIND})$", re.MULTILINE)
 CHINESE = re.compile(
@@ -281,6 +284,8 @@ class Sources:
             text = f"---\nlang: {CODES[language]}\n---\n{heading}\n\n{note}\n{rest}"
         if path.parent.name in STEPS and path.name == "README.md":
             text = add_figure(text, path.parent.name, self.language, self.write)
+            if path.parent.name != STEPS[0]:
+                text = DIFF.sub(f"\\g<0>\n\n{self.words['both']}", text, count=1)
         self.write(place(path.relative_to(ROOT)), text + self.contents(name))
 
     def write_notebook(self, path):

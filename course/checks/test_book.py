@@ -228,6 +228,9 @@ def test_the_diff_page_has_each_explanation_of_the_lesson_beside_its_line(book, 
             if all(line in code for line in text.code.splitlines()):
                 texts.append(text)
     assert len(shown) == len(texts)
+    for lesson in (f"{step}/index.html", f"zh/{step}/index.html"):
+        link = r'<h2>(The diff|差异)<a.*?</h2>\s*<p><a [^>]*href="diff.html">'
+        assert re.search(link, read(lesson)), f"{lesson} does not lead to its diff."
 
 
 @pytest.mark.parametrize("step", STEPS[1:])
