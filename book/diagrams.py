@@ -13,6 +13,9 @@ from course.facts import BLOCK
 from tests.harness import ROOT
 
 FOLDER = ROOT / "book" / "diagrams"
+NAME = re.compile(r"^ +participant (\w+) as (.+?)(?: \(.*|（.*)?$", re.MULTILINE)
+EVENT = re.compile(r"^ +(?:Note over (?:\w+,)?)?(\w+)(?:-+>>(\w+))?: (.+)$", re.MULTILINE)
+SIGNS = {"en": (" to ", ": ", "; ", "."), "zh": (" 到 ", "：", "；", "。")}
 NO_SIZE = re.compile(r'width="100%"(.*?viewBox="\S+ \S+ (\S+) (\S+)")')
 
 
@@ -26,6 +29,20 @@ def diagrams():
     pages = [*ROOT.glob("*.md"), *ROOT.glob("[a-z]*/*.md")]
     blocks = [block for page in pages for block in BLOCK.findall(page.read_text("utf-8"))]
     return {file_of(text): text for kind, text in blocks if kind == "mermaid"}
+
+
+def in_words(text, language):
+    """Return what a sequence diagram shows, such as "client to server: connect; server: accept."
+
+    Of a flowchart it is an empty text.
+    """
+    names = dict(NAME.findall(text))
+    to, colon, then, end = SIGNS[language]
+    events = []
+    for *ends, what in EVENT.findall(text):
+        who = dict.fromkeys(names.get(name, name) for name in ends if name)  # one, or both
+        events.append(to.join(who) + colon + what.replace("<br/>", " ").rstrip(end))
+    return then.join(events) + end if events else ""
 
 
 def draw(text):

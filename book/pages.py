@@ -10,7 +10,7 @@ import os
 import re
 from pathlib import Path
 
-from book.diagrams import file_of
+from book.diagrams import file_of, in_words
 from book.differences import CODES, diff_page
 from book.figures import add_figure
 from course.chinese import BILINGUAL, chinese_of, english_of, translate
@@ -48,7 +48,7 @@ WORDS = {
         "results": "Results",
         "ideas": "Index of ideas",
         "contributing": "Contributing",
-        "diagram": "Diagram: {}",
+        "diagram": "Diagram: {}. ",
         "both": "[Both versions side by side](diff.md).",
         "only": "This page is in Chinese only.",
         "behind": "",
@@ -82,7 +82,7 @@ WORDS = {
         "results": "测得的数据",
         "ideas": "概念索引",
         "contributing": "参与贡献",
-        "diagram": "图：{}",
+        "diagram": "图：{}。",
         "both": "[两个版本并排对照](diff.md)。",
         "only": "本页只有英文。",
         "behind": "请以[英文版]({})为准。",
@@ -241,6 +241,8 @@ class Sources:
         address = os.path.relpath(name, place(source.relative_to(ROOT)).parent).replace(os.sep, "/")
         width = WIDTH.search(picture.read_text("utf-8"))[1]  # given, the picture links itself
         words = self.words["diagram"].format(title.replace("`", ""))
+        words += in_words(text, "zh" if source.name.endswith(".zh-CN.md") else "en")
+        words = json.dumps(words.strip(), ensure_ascii=False)  # which MyST reads as it is
         return f"~~~{{image}} {address}\n:alt: {words}\n:width: {width}px\n~~~"
 
     def convert(self, text, source):

@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import functools
+import html
 import http.server
 import os
 import posixpath
@@ -17,7 +18,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 from book.__main__ import BUILD, FOLDERS, SITE, build
-from book.diagrams import FOLDER, diagrams
+from book.diagrams import FOLDER, diagrams, in_words
 from book.differences import explanations, find_block, find_line, find_lines, rows_of
 from book.pages import Sources
 from course.browser import needs_chromium
@@ -196,9 +197,26 @@ def test_the_chinese_glossary_begins_each_term_in_chinese_and_leads_to_chinese_p
 
 
 def test_each_picture_has_words_for_who_does_not_see_it(book):
-    words = {alt for name in book for alt in re.findall(r'<img[^>]* alt="([^"]*)"', read(name))}
+    pictures = (re.findall(r'<img[^>]* alt="([^"]*)"', read(name)) for name in book)
+    words = {html.unescape(alt) for found in pictures for alt in found}
     assert len(words) > 30
-    assert not [alt for alt in words if len(alt) < 4 or alt.endswith((".png", ".svg"))]
+    assert not [alt for alt in words if len(alt) < 4 or alt.endswith((".png", ".svg", " "))]
+    assert any('application to server: start_response("200 OK", headers)' in alt for alt in words)
+    assert any("内核 到 父进程：SIGCHLD 打断 accept；" in alt for alt in words)
+
+
+def test_a_sequence_diagram_has_words_for_each_of_its_lines():
+    text = """sequenceDiagram
+    participant server
+    participant A as client A (curl, a browser)
+    A->>server: connect
+    Note over A,server: It exists now.<br/>Nobody knows.
+    server->>server: accept
+    server-->>A: 200 OK, after a second
+"""
+    said = "client A to server: connect; server: It exists now. Nobody knows; server: accept; "
+    assert in_words(text, "en") == said + "server to client A: 200 OK, after a second."
+    assert in_words("flowchart LR\n    a --> b", "en") == ""
 
 
 def test_a_click_on_a_diagram_opens_it_in_its_full_size(book):
