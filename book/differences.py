@@ -21,6 +21,7 @@ from tests.harness import ROOT, STEPS
 NEAR = 3  # unchanged lines that are shown around a change
 LONG = 24  # signs: a longer word of code may break
 WORD = re.compile(r"(?:<[^>]+>|[^\s<])+")  # of HTML
+COMMENT = re.compile("  # .*")
 FOLDED = 4  # fewer unchanged lines than this are shown, too
 WORDS = {
     "en": {
@@ -175,10 +176,14 @@ def texts_of_edition(step, stage, language):
 def explanations(step, stage, language):
     """Return the Explanations of a step, or of a stage of it, in a language.
 
-    They are English as long as the Chinese ones are not about the same lines or functions.
+    They are English as long as the Chinese ones are not about the same lines or functions. A page
+    may translate the comments of its code, and the server does not.
     """
     english, own = (texts_of_edition(step, stage, edition) for edition in ("en", language))
-    return own if [text.code for text in own] == [text.code for text in english] else english
+    codes, own_codes = ([COMMENT.sub("", text.code) for text in texts] for texts in (english, own))
+    if own_codes != codes:
+        return english
+    return [text._replace(code=same.code) for text, same in zip(own, english, strict=True)]
 
 
 def find_line(code, new, rows, begin):
