@@ -352,8 +352,15 @@ def run_all(page):
     return True
 
 
-def run_cells(page, notebook):
-    """Save the notebook; return its code cells if all of them have run, else None."""
+def run_cells(page, notebook, answered):
+    """Save the notebook; return its code cells if all of them have run, else None.
+
+    answered: a list of dialogs. After one there may be another kernel, so all is run again.
+    """
+    page.locator(".jp-Notebook .jp-Cell").first.click()  # before it a dialog is answered
+    if answered:
+        answered.clear()
+        run_all(page)
     page.keyboard.press("Control+s")
     page.wait_for_timeout(1000)
     try:
@@ -362,6 +369,16 @@ def run_cells(page, notebook):
         return None
     cells = [cell for cell in cells if cell["cell_type"] == "code"]
     return cells if all(cell["execution_count"] for cell in cells) else None
+
+
+def what_holds_up(page, notebook):
+    """Return the errors of the saved cells, which cells have not run, and what a dialog says."""
+    cells = nbformat.read(notebook, as_version=4).cells
+    code = [cell for cell in cells if cell.cell_type == "code"]
+    errors = [out.evalue for cell in code for out in cell.outputs if out.output_type == "error"]
+    left = [cell.id for cell in code if not cell.execution_count]
+    dialogs = page.locator(".jp-Dialog").all_inner_texts()
+    return f"Not every cell has run. Errors: {errors}. Left: {left}. Dialogs: {dialogs}."
 
 
 @pytest.fixture
@@ -455,8 +472,10 @@ def test_a_notebook_runs_in_jupyterlab_and_shows_its_pictures(course, tmp_path):
         url = found[1]
         browser = tool.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         page = browser.new_page()
-        page.add_locator_handler(  # "Select Kernel", which comes at any moment, or never
-            page.locator(".jp-Dialog .jp-mod-accept"), lambda button: button.click()
+        answered = []  # of "Select Kernel", which comes at any moment, or never
+        page.add_locator_handler(
+            page.locator(".jp-Dialog .jp-mod-accept"),
+            lambda button: answered.append(button.click()),
         )
         kernel = {"path": "mine-notebooks/01_echo_socket.ipynb", "type": "notebook", "name": ""}
         kernel |= {"kernel": {"name": "python3"}}  # it runs already, so mostly nobody is asked
@@ -464,7 +483,9 @@ def test_a_notebook_runs_in_jupyterlab_and_shows_its_pictures(course, tmp_path):
         page.goto(f"{url}/lab/tree/mine-notebooks/01_echo_socket.ipynb?token={token}")
         page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(timeout=60_000)
         wait_until(lambda: run_all(page), "JupyterLab did not begin to run the notebook.", 60)
-        cells = wait_until(lambda: run_cells(page, notebook), "Not every cell has run.", 180)
+        cells = wait_until(
+            lambda: run_cells(page, notebook, answered), lambda: what_holds_up(page, notebook), 180
+        )
         picture = page.locator(".jp-RenderedImage img").first
         picture.wait_for(state="attached")
         assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 100
