@@ -264,10 +264,14 @@ def show_milestone(sign, milestone):
     print(f"  {sign}  {milestone.number}. {_(milestone.title)}{kind}", flush=True)
 
 
-def check(step, server, stage=None):
-    """Test the milestones of a step up to the first that is not complete; return the status."""
+def check(step, server, stage=None, reached=None):
+    """Test the milestones of a step up to the first that is not complete; return the status.
+
+    reached: a later step that the server has begun: tests that are not true of it are left out.
+    """
     loop = Check(server, stage)
     options = [f"--milestone={stage}"] if stage else []
+    options += [f"--reached={reached}"] if reached else []
     file = file_of_tests(step)
     text = _("The tests of step {step}, which you can run yourself:\n")
     print(text.format(step=int(step[4:6])))
@@ -287,7 +291,8 @@ def check(step, server, stage=None):
             for milestone in to_do[1:]:
                 show_milestone("  ", milestone)
             print()
-        note_on_flaw(loop, step, server)
+        if later := gone_on(loop, step, server):
+            return check(step, server, stage, later)
     if to_do and (stage or not to_do[0].is_armour):
         print(_("It is normal that tests fail at first, so build on and check again."))
         return 1
@@ -309,16 +314,18 @@ def was_cut(loop):
     return 1
 
 
-def note_on_flaw(loop, step, server):
-    """Say so if a server fails a test since it has gone on to a later step."""
+def gone_on(loop, step, server):
+    """If a server fails a test since it has gone on to a later step, say so, and return that."""
     report, _since = loop.failures[step]
     last = loop.flaws.get(report.nodeid)
-    if last and (later := furthest(step, server, "--timeout=3")) > last:
-        text = _(
-            "But your server has gone on to step {step}, and this test is only true\n"
-            "of earlier steps. So it may be right that it fails, and make progress leaves it out.\n"
-        )
-        print(text.format(step=int(later[4:6])))
+    if not last or (later := furthest(step, server, "--timeout=3")) <= last:
+        return None
+    text = _(
+        "But your server has gone on to step {step}, and this test is only true\n"
+        "of earlier steps. So here is the check without it:\n"
+    )
+    print(text.format(step=int(later[4:6])))
+    return later
 
 
 def step_is_done(step, armour, server):
@@ -335,6 +342,8 @@ def step_is_done(step, armour, server):
     else:
         print(_("Step {step} is done.").format(step=number))
     if not is_mine(server):
+        if step != RUNNABLE[-1]:
+            go_on(RUNNABLE[RUNNABLE.index(step) + 1], server)
         return
     commands = []
     for path in sorted((ROOT / step).glob("*.py")):
@@ -479,10 +488,18 @@ def progress(server):
     for step in RUNNABLE[number:]:
         print(_("  step {step}   ").format(step=int(step[4:6])) + _("not begun"))
     print(_("\n+ is a complete milestone, and - is the one to work on. The armour is in brackets."))
-    if to_do := [step for step in RUNNABLE if not loop.has_idea(step)]:
-        text = _("Go on with step {step}: {command}")
-        print(text.format(step=int(to_do[0][4:6]), command=loop_command("check", to_do[0])))
+    to_do = [step for step in RUNNABLE if not loop.has_idea(step)]
+    if reached > STEPS[2] and not any(m.count("passed") for m in loop.milestones[STEPS[2]]):
+        to_do.remove(STEPS[2])  # a server in another language, which goes from step 2 to step 4
+    if to_do:
+        go_on(to_do[0], server)
     return 0
+
+
+def go_on(step, server):
+    """Say how to go on with a step."""
+    text = _("Go on with step {step}: {command}")
+    print(text.format(step=int(step[4:6]), command=loop_command("check", step, server=server)))
 
 
 # Words: what the milestones, the sections and the commands are called.
@@ -609,11 +626,15 @@ def compare(ours, mine):
     return shown(*tool, ours, mine)
 
 
-def loop_command(verb, step, stage=None):
+def loop_command(verb, step, stage=None, server=None):
     """Return the command of the learner's loop for a step: with make where there is make."""
     number = step[4:6]
+    others = [] if server is None or is_mine(server) else [server]
     if os.name == "posix":
-        return f"make {verb} STEP={number}" + (f" STAGE={stage}" if stage else "")
+        words = [f"STAGE={stage}"] if stage else []
+        words += [f"SERVER={shlex.quote(other)}" for other in others]
+        return " ".join([f"make {verb} STEP={number}", *words])
     options = ["--stage", stage] if stage else []
+    options += [word for other in others for word in ("--server", other)]
     options += ["--start"] if verb == "start" else []
     return shown(sys.executable, "-m", "course.progress", number, *options)

@@ -333,11 +333,11 @@ class Work:
         self.done = None
         self.last = time.monotonic()
 
-    def has_stopped(self):
-        """Return whether they have done nothing for some time."""
+    def has_stopped(self, seconds=None):
+        """Return whether they have done nothing for some seconds; None: for as many as IDLE."""
         if self.done != (done := self.measure()):
             self.done, self.last = done, time.monotonic()
-        return time.monotonic() > self.last + IDLE
+        return time.monotonic() > self.last + (IDLE if seconds is None else seconds)
 
     def measure(self):
         """Return a number that changes as long as they work."""
@@ -350,6 +350,13 @@ class Work:
             return sum(sum(each.cpu_times()[:2]) for each in processes)
         except psutil.NoSuchProcess:
             return time.monotonic()
+
+
+def come_to_rest(server):
+    """Wait until a server has ended, or has done nothing for half a second; at most PATIENCE."""
+    deadline, work = time.monotonic() + PATIENCE, Work(server.pid)
+    while server.is_running(0.1) and not work.has_stopped(0.5) and time.monotonic() < deadline:
+        pass
 
 
 class Connection(socket.socket):

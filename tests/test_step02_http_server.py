@@ -211,10 +211,15 @@ def test_each_line_of_the_head_ends_with_cr_lf(server):
 @pytest.mark.lesson("framing-where-does-a-message-end")
 def test_the_home_page_is_as_long_as_its_head_says(server):
     reply = get(server, to_end=True)
+    assert reply.header("Content-Length") or reply.header("Transfer-Encoding"), (
+        "The head does not say how long the body is, so a client that lost half of the page takes "
+        "it for a whole one: RFC 9112, section 6.3. Say so by Content-Length, in bytes."
+    )
     assert reply.is_whole, (
         f"Content-Length is {reply.header('Content-Length')}, and {len(reply.body)} bytes of body "
         "came. A client that trusts this number waits for a rest that never comes, or loses some "
         "bytes."
+        + (" Is the response sent twice?" if re.search(rb"HTTP/1.\d \d{3} ", reply.body) else "")
     )
 
 
@@ -228,8 +233,9 @@ def test_two_clients_one_after_the_other(server):
 
 
 @pytest.mark.lesson("framing-where-does-a-message-end")
-def test_the_connection_ends_if_and_only_if_the_answer_says_so(server):
-    request_bytes = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+@pytest.mark.parametrize("target", ["/", "/missing"])
+def test_the_connection_ends_if_and_only_if_the_answer_says_so(server, target):
+    request_bytes = f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
     with connect(server, SOON) as connection:
         connection.sendall(request_bytes)
         version = peek(connection)[:8]
@@ -332,6 +338,11 @@ def test_head_gets_the_headers_of_get_and_no_body(server):
     assert head.body == b"", (
         f"The answer to HEAD has a body: {head.body[:50]!r}. A client does not expect one, so it "
         "takes these bytes for the next response."
+    )
+    missing = get(server, "/no/such/page", "HEAD")
+    assert missing.body == b"", (
+        f"The answer to HEAD /no/such/page has a body: {missing.body[:50]!r}. An answer to HEAD "
+        "has none, whatever its status is: RFC 9110, section 9.3.2."
     )
     assert head.header("Content-Type") == full.header("Content-Type"), (
         "HEAD got another Content-Type than GET, but HEAD must get the headers that GET would get."

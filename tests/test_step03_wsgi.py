@@ -185,7 +185,8 @@ def assert_refused(server, target, what):
 @new
 def test_the_server_runs_a_python_application(shared):
     hint = (
-        "From step 3 on the server must run Python applications: for apps:hello it imports the "
+        "In step 3 the server must run Python applications (one in another language goes on with "
+        "step 4: guide/build-your-own.md#where-your-server-runs). For apps:hello it imports the "
         "module apps, of tests/applications, and calls its function hello."
     )
     try:
@@ -393,6 +394,18 @@ def test_a_request_without_a_body_has_no_CONTENT_LENGTH(server):
     assert pieces == ["", ""], (
         f"No body came, but the application read {pieces} of wsgi.input, which must be at its end "
         "at once."
+    )
+
+
+@pytest.mark.lesson("environ")
+@new
+def test_environ_holds_nothing_of_the_request_before(server):
+    get_environ(server, headers=["Cookie: session=alice", "X-Before: 1"])
+    environ = get_environ(server)
+    left = {"HTTP_COOKIE", "HTTP_X_BEFORE"} & environ.keys()
+    assert not left, (
+        f"This request had neither Cookie nor X-Before, and environ has {sorted(left)}, which the "
+        "client before sent. So one client is taken for another. Make a new dict for each request."
     )
 
 
@@ -1086,6 +1099,34 @@ def test_HEAD_gets_the_headers_of_GET_and_no_body(server, page):
 
 @pytest.mark.lesson("the-end-of-the-body")
 @new
+@pytest.mark.milestone(4)
+def test_HEAD_gets_no_body_of_a_500_either(server):
+    answer = get(server, "/raises", "HEAD", to_end=True)
+    assert answer.status == 500, f"/raises raises an error, but HEAD got {answer.status}, not 500."
+    assert answer.body == b"", (
+        f"HEAD got a 500 with a body: {bytes(answer.body)!r}. An answer to HEAD has none, whatever "
+        "its status is: RFC 9110, section 9.3.2."
+    )
+
+
+@pytest.mark.lesson("start_response")
+@new
+@pytest.mark.milestone(4)
+@pytest.mark.parametrize(
+    ("name", "value"), [("date", "Mon, 23 Nov 2026 08:29:37 GMT"), ("content-length", "14")]
+)
+def test_a_header_that_the_application_sends_is_not_sent_twice(server, name, value):
+    reply = get(server, "/with_header" + query(name=name, value=value), to_end=True)
+    found = [key for key, _ in reply.headers if key.lower() == name]
+    assert len(found) == 1, (
+        f"The application sent {name}: {value}, and the client got {reply.headers}. The server "
+        "adds such a header only where the application sends none, and a header's name may be in "
+        "any case."
+    )
+
+
+@pytest.mark.lesson("the-end-of-the-body")
+@new
 @pytest.mark.course("a server may leave out for HEAD what it learns only while it makes the body")
 @pytest.mark.milestone(4, "HEAD gets")
 @pytest.mark.parametrize("page", PAGES_FOR_HEAD[:3])
@@ -1126,7 +1167,10 @@ def test_a_status_that_has_no_body_is_sent_without_one(server, status):
         f"The body {bytes(reply.body)!r} came with {status}, which has none. A client takes it "
         "for the next response."
     )
-    for name in ("Content-Length", "Transfer-Encoding"):
+    names = ["Content-Length", "Transfer-Encoding"]
+    if status.startswith("304"):  # it may say how the body would have been sent, as to HEAD
+        names.remove("Transfer-Encoding")
+    for name in names:
         assert reply.header(name) is None, (
             f"The server added {name}: {reply.header(name)} to {status}, which is a response "
             "without a body."

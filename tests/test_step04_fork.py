@@ -15,6 +15,7 @@ import pytest
 
 from tests.harness import (
     Server,
+    come_to_rest,
     connect,
     get,
     is_at_work,
@@ -128,6 +129,7 @@ def test_the_log_line_has_the_pid_of_the_child(server):
 def test_ctrl_c_ends_the_server_without_a_traceback(start):
     server = start(APPLICATION)
     who_answers(server)
+    come_to_rest(server)  # it has closed its copy of the connection, and accepts again
     server.send_signal(signal.SIGINT)
     check_end(server)
 

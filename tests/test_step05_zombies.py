@@ -16,6 +16,7 @@ from tests.harness import (
     APPLICATIONS,
     PATIENCE,
     ROOT,
+    come_to_rest,
     format_request,
     get,
     is_at_work,
@@ -371,7 +372,7 @@ def check_orderly_stop(server, gate, stop, send_stop):
 
     with RequestAtGate(gate, server) as request:
         send_stop()
-        server.is_running(0.5)  # one that does not wait ends now
+        come_to_rest(server)  # one that does not wait ends now
         check_order()
         gate.open()
         rest = request.rest()
@@ -403,6 +404,7 @@ def test_a_server_that_is_to_stop_takes_no_new_client(start, gate):
             "close the listener, which it can do in the handler.",
             SOON,
         )
+        come_to_rest(server)
         assert server.is_running(), "The server did not wait for the request in flight."
         gate.open()
         assert request.rest() == b"the rest", "The request in flight was cut short."
@@ -573,7 +575,8 @@ def test_the_stop_waits_for_every_child_whoever_started_it(start, tmp_path, gate
     server = start_with_a_program(start, tmp_path, gate)
     server.send_signal(signal.SIGTERM)
     wait_until(lambda: is_refused(server), "SIGTERM came, but the server still takes connections.")
-    assert server.is_running(0.5), (
+    come_to_rest(server)
+    assert server.is_running(), (
         "The server did not wait for a program that the application had started. The program "
         "still runs, and it is a child of the server, too."
     )

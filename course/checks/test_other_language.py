@@ -1,6 +1,7 @@
 """A server in any language: the tests of steps 1, 4 and 5 pass with one in C."""
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -52,3 +53,5 @@ def test_progress_goes_from_step_2_to_step_4_in_another_language(tmp_path):
     words = [sys.executable, "-m", "course.progress", "--server", program]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert "  step 5   + + + + (+)    5 of 5\n" in done.stdout, done.stdout + done.stderr
+    end = f"Go on with step 2: make check STEP=02 SERVER={shlex.quote(str(program))}\n"
+    assert done.stdout.endswith(end), done.stdout

@@ -531,6 +531,7 @@ def test_a_flaw_of_this_step_need_not_be_there_beyond_it(small, passing, said):
     done, _ = check_small(small, passing)
     assert ("your server has gone on to step 5" in done.stdout) == said, done.stdout
     assert ("has gone on" in done.stdout) == said
+    assert ("  ok  1. It forks\n" in done.stdout) == (said or "test_a test_b" in passing)
 
 
 def test_what_became_of_the_server_is_said(course):
@@ -620,7 +621,8 @@ def test_a_command_may_end_with_the_name_of_a_python_file(course):
     command = shlex.join([sys.executable, "step01_echo_socket/server.py"])
     done = loop(course, "01", "--server", command)
     assert done.returncode == 0 and "Step 1 is done." in done.stdout, done.stdout + done.stderr
-    assert done.stdout.endswith("Step 1 is done.\n"), "Nothing of mine/ is said of another server."
+    end = f"Step 1 is done.\nGo on with step 2: make check STEP=02 SERVER={shlex.quote(command)}\n"
+    assert done.stdout.endswith(end), "Nothing of mine/ is said of another server."
 
 
 def test_a_milestone_of_which_nothing_can_be_tested_is_not_green(course):
@@ -631,15 +633,28 @@ def test_a_milestone_of_which_nothing_can_be_tested_is_not_green(course):
     assert done.returncode == 0 and line in done.stdout, done.stdout + done.stderr
 
 
-def test_progress_has_a_line_for_each_step(small):
-    """The server has gone on to step 4, so it need not have the flaws of those before."""
+def write_steps(small):
+    """Give the small course steps 1 to 3, too; return the names of tests that are to pass."""
     for step in STEPS[:3]:
         (small / "tests" / f"test_{step}.py").write_text(
             FORK.replace("step04_fork", step)
             .replace("def test_", f"def test_{step[4:6]}")
             .replace("IDEA = 2", "IDEA = 4" if step == STEPS[0] else "IDEA = 2")
         )
-    names = [f"test_{step[4:6]}{letter}" for step in STEPS[:3] for letter in "bcdef"]
+    return [f"test_{step[4:6]}{letter}" for step in STEPS[:3] for letter in "bcdef"]
+
+
+def test_progress_sends_nobody_in_another_language_to_step_3(small):
+    names = [name for name in write_steps(small) if not name.startswith("test_03")]
+    (small / "mine" / "passing").write_text(" ".join([*names, "test_b"]))
+    done = loop(small)
+    assert "  step 3   - . (. .)      0 of 4." in done.stdout, done.stdout + done.stderr
+    assert done.stdout.endswith("Go on with step 4: make check STEP=04\n"), done.stdout
+
+
+def test_progress_has_a_line_for_each_step(small):
+    """The server has gone on to step 4, so it need not have the flaws of those before."""
+    names = write_steps(small)
     names.remove("test_02e")  # of the armour
     names.remove("test_03c")  # of the idea
     (small / "mine" / "passing").write_text(" ".join([*names, "test_a", "test_b"]))
