@@ -119,6 +119,22 @@ def test_each_cell_has_a_name_that_stays(name):
     assert not [cell.id for cell in cells if cell.metadata.keys() - {"drawn_by"}]
 
 
+def test_a_file_that_a_cell_writes_is_in_the_common_style(tmp_path):
+    """Ruff checks the cells itself, but for those that begin with %%writefile."""
+    for name, book in BOOKS.items():
+        for cell in book.cells:
+            magic, _, body = cell.source.partition("\n")
+            if magic.startswith("%%writefile ") and magic.endswith(".py"):
+                (tmp_path / f"{name} {cell.id}.py").write_text(f"{body}\n", "utf-8")
+    assert [*tmp_path.iterdir()]
+    applications = 'lint.pyflakes.allowed-unused-imports=["app", "flask_app"]'
+    mistakes = ["--ignore", "B018"]  # 1 / 0
+    for words in (["check", "--config", applications, *mistakes], ["format", "--check"]):
+        command = [sys.executable, "-m", "ruff", *words, "--config", ROOT / "pyproject.toml"]
+        done = subprocess.run([*command, tmp_path], capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("name", WITH_TASKS)
 def test_each_picture_has_its_alternative_text(name):
     for cell in BOOKS[name].cells:
