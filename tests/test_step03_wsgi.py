@@ -20,7 +20,7 @@ from tests.fixtures import LINUX
 from tests.harness import (
     CONTRACT,
     PATIENCE,
-    Work,
+    come_to_rest,
     connect,
     connect_with_small_buffer,
     exchange,
@@ -864,17 +864,9 @@ def test_the_server_says_in_words_what_an_application_did_wrong(server):
 
 
 def lines_at_rest(server, file):
-    """Return the lines of a file once it has some, or once the server does nothing more."""
-    work = Work(server.pid)
-    with contextlib.suppress(AssertionError):
-        wait_until(
-            lambda: (
-                (file.exists() and file.stat().st_size)
-                or work.has_stopped()
-                or not server.is_running()
-            ),
-            "",
-        )
+    """Return the lines of a file, which the server may write when its client has all."""
+    if not (file.exists() and file.stat().st_size):
+        come_to_rest(server)
     return file.read_text().splitlines() if file.exists() else []
 
 
@@ -897,7 +889,7 @@ def test_the_body_is_closed_however_it_ends(server, tmp_path, page, method):
     file = tmp_path / "closed"
     with contextlib.suppress(AssertionError):  # this is not about the answer
         get(server, f"/{page}{query(file=file)}", method, to_end=True)
-    lines = lines_at_rest(server, file)  # it may be called after the client has all
+    lines = lines_at_rest(server, file)
     assert len(lines) == 1, (
         f"close() of the body was called {len(lines)} times, not once ({method} /{page}). There "
         "an application frees what it has open, so call it in a finally, whatever happens."

@@ -24,6 +24,7 @@ from tests.harness import (
     ROOT,
     RUNS,
     Server,
+    come_to_rest,
     connect,
     exchange,
     format_request,
@@ -264,6 +265,20 @@ def test_a_server_that_works_for_a_long_time_gets_it(monkeypatch):
         f"{READ}{work}connection.sendall(b'HTTP/1.0 200 OK\\r\\n\\r\\n')\nsys.exit()"
     ) as server:
         assert get(server).status == 200
+
+
+@pytest.mark.parametrize(
+    ("then", "patience", "has_ended"),
+    [("sys.exit()", 60, True), ("time.sleep(60)", 60, False), ("work(60)", 3, False)],
+)
+def test_one_may_wait_until_a_server_does_nothing_more(then, patience, has_ended, monkeypatch):
+    monkeypatch.setattr(harness, "PATIENCE", patience)
+    work = "def work(seconds):\n    while time.process_time() < seconds: pass\n"
+    with running(f"{work}work(1)\n{then}") as server, connect(server):
+        begin = time.monotonic()
+        come_to_rest(server)
+        assert 0.7 < time.monotonic() - begin < 20
+        assert server.is_running() != has_ended
 
 
 # What a server in Node.js says of an error that it does not handle, from its middle on.
