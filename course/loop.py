@@ -490,7 +490,8 @@ def progress(server):
     print(_("\n+ is a complete milestone, and - is the one to work on. The armour is in brackets."))
     to_do = [step for step in RUNNABLE if not loop.has_idea(step)]
     if reached > STEPS[2] and not any(m.count("passed") for m in loop.milestones[STEPS[2]]):
-        to_do.remove(STEPS[2])  # a server in another language, which goes from step 2 to step 4
+        # It is in another language, which goes from step 2 to step 4.
+        to_do = [step for step in to_do if step != STEPS[2]]
     if to_do:
         go_on(to_do[0], server)
     return 0

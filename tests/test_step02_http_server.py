@@ -219,7 +219,7 @@ def test_the_home_page_is_as_long_as_its_head_says(server):
         f"Content-Length is {reply.header('Content-Length')}, and {len(reply.body)} bytes of body "
         "came. A client that trusts this number waits for a rest that never comes, or loses some "
         "bytes."
-        + (" Is the response sent twice?" if re.search(rb"HTTP/1.\d \d{3} ", reply.body) else "")
+        + (" Is the response sent twice?" if re.search(rb"HTTP/1\.\d \d{3} ", reply.body) else "")
     )
 
 

@@ -3,6 +3,7 @@
 They leave nothing behind, also when they are killed, and need nothing but this machine.
 """
 
+import importlib
 import os
 import re
 import signal
@@ -16,6 +17,7 @@ import types
 import psutil
 import pytest
 
+from course.copies import changed
 from course.facts import file_of_tests
 from tests import harness
 from tests.harness import (
@@ -23,6 +25,7 @@ from tests.harness import (
     PATIENCE,
     ROOT,
     RUNS,
+    STEPS,
     Server,
     come_to_rest,
     connect,
@@ -279,6 +282,54 @@ def test_one_may_wait_until_a_server_does_nothing_more(then, patience, has_ended
         come_to_rest(server)
         assert 0.7 < time.monotonic() - begin < 20
         assert server.is_running() != has_ended
+
+
+@pytest.mark.parametrize(
+    ("answers", "words"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok" * 2, "Is the response sent twice"),
+        (b"HTTP/1.1 200 OK\r\n\r\nok", "does not say how long the body is"),
+    ],
+)
+def test_a_page_without_a_length_and_a_second_one_are_noticed(answers, words):
+    from tests import test_step02_http_server as step02
+
+    with answering(answers) as server, pytest.raises(AssertionError, match=words):
+        step02.test_the_home_page_is_as_long_as_its_head_says(server)
+
+
+@pytest.mark.parametrize(
+    ("step", "file", "right", "wrong", "test", "arguments"),
+    [
+        (
+            STEPS[1],
+            "http_message.py",
+            '"Connection: close", ""]',
+            '*["Connection: close"] * (status[:3] == "200"), ""]',
+            "test_the_connection_ends_if_and_only_if_the_answer_says_so",
+            ["/missing"],
+        ),
+        (
+            STEPS[2],
+            "server.py",
+            "            status = run_application(",
+            "            handle.__dict__.update(environ)\n"
+            "            environ.update(handle.__dict__)\n"
+            "            status = run_application(",
+            "test_environ_holds_nothing_of_the_request_before",
+            [],
+        ),
+    ],
+)
+def test_what_a_server_does_wrong_beyond_its_first_page_is_noticed(
+    step, file, right, wrong, test, arguments
+):
+    check = getattr(importlib.import_module(f"tests.test_{step}"), test)
+    with changed(step, file, right, wrong) as copy:
+        command = [sys.executable, copy / "server.py", "--port", "0"]
+        command[2:2] = ["apps:site"] if step == STEPS[2] else []
+        with Server(command) as server, pytest.raises(AssertionError):
+            check(server, *arguments)
 
 
 # What a server in Node.js says of an error that it does not handle, from its middle on.
